@@ -1,0 +1,5 @@
+/** Every resource that Knapsack defines, by group folder. The API server serves these; CRD documents come from them. */
+import type { ResourceDef } from './resource.ts';
+
+/** Filled group by group: import the folder's `resources` and spread it here. */
+export const resources: readonly ResourceDef[] = [];
