@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url';
 const major = Number(process.versions.node.split('.')[0]);
 if (major >= 24) {
   module.enableCompileCache?.();
-  await import('../src/main.ts');
+  const { runCommandLine } = await import('../src/cli/main.ts');
+  const io = { out: process.stdout, err: process.stderr, env: process.env, stdin: process.stdin };
+  process.exitCode = await runCommandLine(process.argv.slice(2), io);
 } else {
   const bundled = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url));
   if (!existsSync(bundled)) {

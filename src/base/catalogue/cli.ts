@@ -13,4 +13,22 @@ export const cliErrors = {
     remedy: 'Stop the program that holds it, or choose another port (0 picks a free one).',
     blame: 'user',
   },
+  CLI_START_FAILED: {
+    cause: 'The platform ended before it was ready.',
+    status: 0,
+    remedy: 'Read the file that the message names; start without --detach to see the error at once.',
+    blame: 'system',
+  },
+  CLI_STOP_TIMEOUT: {
+    cause: 'The platform did not end in time after being asked to stop.',
+    status: 0,
+    remedy: 'Read its log; as a last resort end the process by hand, the next start cleans up.',
+    blame: 'system',
+  },
+  CLI_NOT_A_DATA_DIRECTORY: {
+    cause: 'A directory that should be deleted was not made by Knapsack.',
+    status: 0,
+    remedy: 'Check --data; delete the directory by hand if you mean it.',
+    blame: 'user',
+  },
 } as const satisfies Record<string, CatalogueEntry>;

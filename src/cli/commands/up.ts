@@ -1,0 +1,189 @@
+import { mkdirSync, openSync, closeSync } from 'node:fs';
+import { join } from 'node:path';
+import { KnapsackError, messageOf } from '../../base/errors.ts';
+import { createLogger } from '../../base/log.ts';
+import { identifyProcess } from '../../base/process.ts';
+import { dataOption, outputOption, quietOption, type Command, type CommandIo, type OptionValues } from '../command.ts';
+import { dataDirectory, readRunning, removeRunFile, writeRunFile, type PlatformInfo } from '../data-dir.ts';
+import { runDetached, notifyParent } from '../detach.ts';
+import { deployHello } from '../hello.ts';
+import { printResult, progressTo, type Progress } from '../output.ts';
+import { version } from '../version.ts';
+
+export const up: Command = {
+  path: ['up'],
+  summary: 'Start the platform (what `npm start` runs)',
+  description:
+    'Starts API server, gateway, registry, node agent and all controllers in this process and prints where they are.\n' +
+    'On the first run it builds and deploys a hello-world service and shows its answer and its cold start.\n' +
+    'Ctrl-C stops everything and leaves nothing behind but the data directory.',
+  positionals: [],
+  options: {
+    data: dataOption,
+    detach: { type: 'boolean', short: 'd', description: 'return when ready and keep running in the background' },
+    driver: {
+      type: 'string',
+      placeholder: 'NAME',
+      description: 'how pods run: auto, oci (containers by crun or runc) or process (plain processes)',
+      choices: ['auto', 'oci', 'process'],
+      default: 'auto',
+    },
+    'api-port': { type: 'string', placeholder: 'PORT', description: 'Kubernetes API; 0 picks a free one', default: '6443' },
+    'gateway-port': {
+      type: 'string',
+      placeholder: 'PORT',
+      description: 'HTTP for your services; 0 picks a free one',
+      default: '8080',
+    },
+    'registry-port': {
+      type: 'string',
+      placeholder: 'PORT',
+      description: 'image registry; 0 picks a free one',
+      default: '5001',
+    },
+    'gateway-host': {
+      type: 'string',
+      placeholder: 'ADDRESS',
+      description: 'address the gateway listens on; 0.0.0.0 serves other machines too',
+      default: '127.0.0.1',
+    },
+    'no-hello': { type: 'boolean', description: 'do not deploy the hello example on the first run' },
+    'log-level': {
+      type: 'string',
+      placeholder: 'LEVEL',
+      description: 'of the log file in the data directory',
+      choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+      default: 'info',
+    },
+    output: outputOption,
+    quiet: quietOption,
+  },
+  examples: [
+    { command: 'knapsack up', explains: 'start with all defaults, stop with Ctrl-C' },
+    { command: 'knapsack up --detach -o json', explains: 'start in the background, print addresses for a script' },
+    {
+      command: 'knapsack up --data /tmp/k --api-port 0 --gateway-port 0 --registry-port 0',
+      explains: 'a second, independent platform on free ports',
+    },
+    { command: 'knapsack up --driver process', explains: 'no containers, nothing but Node.js needed' },
+  ],
+  async run(_positionals, options, io) {
+    const data = dataDirectory(options, io.env);
+    refuseSecond(data);
+    if (options['detach'] === true) return runDetached(data, options, io);
+    return runForeground(data, options, io);
+  },
+};
+
+function refuseSecond(data: string): void {
+  const running = readRunning(data);
+  if (!running) return;
+  throw new KnapsackError(
+    'STORE_IN_USE',
+    `Knapsack ${running.version} already runs on ${data} (pid ${running.pid}, API ${running.api})`,
+  );
+}
+
+function port(options: OptionValues, name: string): number {
+  const text = String(options[name]);
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 65_535) {
+    throw new KnapsackError('CLI_USAGE', `--${name} is \`${text}\`, must be a port number from 0 to 65535`);
+  }
+  return value;
+}
+
+async function runForeground(data: string, options: OptionValues, io: CommandIo): Promise<number> {
+  const began = performance.now();
+  const progress = progressTo(io, options['quiet'] === true);
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  const logFile = join(data, 'knapsack.log');
+  closeSync(openSync(logFile, 'a', 0o600));
+  const log = createLogger({ level: String(options['log-level']), file: logFile });
+  const stopping = stopSignal(io);
+
+  const { startPlatform } = await import('../../main.ts');
+  const platform = await startPlatform({
+    data,
+    driver: options['driver'] as 'auto' | 'oci' | 'process',
+    api: { host: '127.0.0.1', port: port(options, 'api-port') },
+    gateway: { host: String(options['gateway-host']), port: port(options, 'gateway-port') },
+    registry: { host: '127.0.0.1', port: port(options, 'registry-port') },
+    log,
+    progress: (step, ms) => progress.done(step, ms),
+  });
+  const identity = identifyProcess(process.pid);
+  const info: PlatformInfo = {
+    version,
+    pid: process.pid,
+    data,
+    kubeconfig: platform.kubeconfig,
+    api: platform.api,
+    gateway: platform.gateway,
+    registry: platform.registry,
+    driver: platform.driver.name,
+    log: logFile,
+    startedAt: new Date().toISOString(),
+  };
+  try {
+    if (identity) writeRunFile(data, identity, info);
+    progress.done(`ready (pods run by the ${platform.driver.name} driver: ${platform.driver.reason})`, performance.now() - began);
+    await printResult(io, options, info, summary(info));
+    notifyParent({ type: 'ready', info });
+    if (platform.firstRun && options['no-hello'] !== true) await showHello(platform, progress, stopping.aborted);
+    await stopping.promise;
+    progress.note('stopping…');
+  } finally {
+    await platform.close();
+    removeRunFile(data);
+    log.flush();
+  }
+  progress.done('stopped');
+  return 0;
+}
+
+async function showHello(
+  platform: Parameters<typeof deployHello>[0],
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await deployHello(platform, progress, signal);
+  } catch (error) {
+    if (!signal.aborted) progress.note(`the hello example did not come up: ${messageOf(error)}`);
+  }
+}
+
+function summary(info: PlatformInfo): string {
+  const gateway = new URL(info.gateway);
+  return [
+    '',
+    `  API         ${info.api}`,
+    `  kubeconfig  ${info.kubeconfig}`,
+    `  gateway     ${info.gateway}`,
+    `  registry    ${info.registry}`,
+    '',
+    '  Try:',
+    `    export KUBECONFIG=${info.kubeconfig}`,
+    '    kubectl get ksvc,pods',
+    `    curl -H "Host: hello.default.example.com" ${gateway.origin}`,
+    '',
+  ].join('\n');
+}
+
+/** Resolves at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
+function stopSignal(io: CommandIo): { promise: Promise<void>; aborted: AbortSignal } {
+  const abort = new AbortController();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (abort.signal.aborted) {
+        io.err.write('stopped at once; the next start cleans up what is left\n');
+        process.exit(130);
+      }
+      abort.abort();
+      resolve();
+    });
+  }
+  return { promise, aborted: abort.signal };
+}

@@ -1,0 +1,53 @@
+/** `up --detach`: the same `up` in a process of its own, which tells us when it is ready or why it is not. */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { KnapsackError } from '../base/errors.ts';
+import type { CommandIo, OptionValues } from './command.ts';
+import type { PlatformInfo } from './data-dir.ts';
+import { printResult, progressTo } from './output.ts';
+
+type Message = { type: 'ready'; info: PlatformInfo };
+
+/** Tells the process that detached us, if there is one, and lets it go. */
+export function notifyParent(message: Message): void {
+  if (!process.send) return;
+  process.send(message, () => process.disconnect());
+}
+
+export async function runDetached(data: string, options: OptionValues, io: CommandIo): Promise<number> {
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  const outputFile = join(data, 'up.log');
+  const output = openSync(outputFile, 'w', 0o600);
+  const launcher = fileURLToPath(new URL('../../bin/knapsack.js', import.meta.url));
+  const child = spawn(process.execPath, [launcher, 'up', ...childArguments(data, options)], {
+    detached: true,
+    stdio: ['ignore', output, output, 'ipc'],
+    env: io.env,
+  });
+  closeSync(output);
+  const outcome = Promise.withResolvers<PlatformInfo>();
+  child.on('message', (message: Message) => outcome.resolve(message.info));
+  child.on('error', outcome.reject);
+  child.on('exit', (code, signal) =>
+    outcome.reject(
+      new KnapsackError('CLI_START_FAILED', `the platform ended at once (${signal ?? `exit code ${code}`}); see ${outputFile}`),
+    ),
+  );
+  const info = await outcome.promise;
+  child.unref();
+  progressTo(io, options['quiet'] === true).done(`running in the background (pid ${info.pid}); stop it with \`knapsack down\``);
+  await printResult(io, options, info, `export KUBECONFIG=${info.kubeconfig}\n`);
+  return 0;
+}
+
+function childArguments(data: string, options: OptionValues): string[] {
+  const out = ['--data', data];
+  for (const [name, value] of Object.entries(options)) {
+    if (['data', 'detach', 'output', 'quiet'].includes(name) || value === undefined) continue;
+    if (value === true) out.push(`--${name}`);
+    else if (typeof value === 'string') out.push(`--${name}`, value);
+  }
+  return out;
+}
