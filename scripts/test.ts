@@ -55,17 +55,26 @@ function installMissing(): void {
 
 function testFiles(places: readonly string[]): string[] {
   const roots = places.length > 0 ? places : ['test'];
-  return roots.flatMap((place) => (statSync(place).isFile() ? [place] : globSync(`${place}/**/*.test.ts`))).sort();
+  return roots
+    .flatMap((place) => (statSync(place).isFile() ? [place] : globSync(`${place}/**/*.test.ts`)))
+    .sort();
 }
 
 installMissing();
 const missing = needs.filter(isMissing);
 const result = spawnSync(
   process.execPath,
-  ['--disable-warning=ExperimentalWarning', '--test', '--test-concurrency=2', ...testFiles(process.argv.slice(2))],
+  [
+    '--disable-warning=ExperimentalWarning',
+    '--test',
+    '--test-concurrency=2',
+    ...testFiles(process.argv.slice(2)),
+  ],
   { stdio: 'inherit' },
 );
 for (const need of missing) {
-  console.log(`skipped: ${need.group} (needs ${need.programs.join(' or ')}; Debian package ${need.debianPackage})`);
+  console.log(
+    `skipped: ${need.group} (needs ${need.programs.join(' or ')}; Debian package ${need.debianPackage})`,
+  );
 }
 process.exit(result.status ?? 1);

@@ -16,7 +16,13 @@ export function errorsPage(): string {
     lines.push('', `## ${area[0]?.toUpperCase()}${area.slice(1)}`, '');
     lines.push('| Code | Cause | Status | Remedy | Whose |', '| --- | --- | --- | --- | --- |');
     for (const [code, entry] of Object.entries<CatalogueEntry>(entries)) {
-      const cells = [`\`${code}\``, entry.cause, entry.status === 0 ? '' : String(entry.status), entry.remedy, entry.blame];
+      const cells = [
+        `\`${code}\``,
+        entry.cause,
+        entry.status === 0 ? '' : String(entry.status),
+        entry.remedy,
+        entry.blame,
+      ];
       lines.push(`| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`);
     }
   }

@@ -32,12 +32,17 @@ export async function runDetached(data: string, options: OptionValues, io: Comma
   child.on('error', outcome.reject);
   child.on('exit', (code, signal) =>
     outcome.reject(
-      new KnapsackError('CLI_START_FAILED', `the platform ended at once (${signal ?? `exit code ${code}`}); see ${outputFile}`),
+      new KnapsackError(
+        'CLI_START_FAILED',
+        `the platform ended at once (${signal ?? `exit code ${code}`}); see ${outputFile}`,
+      ),
     ),
   );
   const info = await outcome.promise;
   child.unref();
-  progressTo(io, options['quiet'] === true).done(`running in the background (pid ${info.pid}); stop it with \`knapsack down\``);
+  progressTo(io, options['quiet'] === true).done(
+    `running in the background (pid ${info.pid}); stop it with \`knapsack down\``,
+  );
   await printResult(io, options, info, `export KUBECONFIG=${info.kubeconfig}\n`);
   return 0;
 }

@@ -1,7 +1,12 @@
 import type { CommandIo, OptionValues } from './command.ts';
 
 /** Writes a result: as JSON or YAML when `-o` asks for it, else the text made for people. */
-export async function printResult(io: CommandIo, options: OptionValues, value: object, text: string): Promise<void> {
+export async function printResult(
+  io: CommandIo,
+  options: OptionValues,
+  value: object,
+  text: string,
+): Promise<void> {
   if (options['output'] === 'json') {
     io.out.write(`${JSON.stringify(value, null, 2)}\n`);
   } else if (options['output'] === 'yaml') {
@@ -25,7 +30,8 @@ export function progressTo(io: CommandIo, quiet: boolean): Progress {
   const mark = io.err.isTTY ? '\u001b[32m✓\u001b[0m' : '✓';
   return {
     done(step, ms) {
-      const time = ms === undefined ? '' : `  ${ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`}`;
+      const time =
+        ms === undefined ? '' : `  ${ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`}`;
       io.err.write(`${mark} ${step}${time}\n`);
     },
     note(text) {

@@ -13,7 +13,10 @@ export interface Invocation {
  * Finds the command that the first words name (longest match) and parses the rest.
  * Throws CLI_USAGE with what is wrong and where help is; returns undefined for no words at all or plain `--help`.
  */
-export function parseCommandLine(commands: readonly Command[], argv: readonly string[]): Invocation | undefined {
+export function parseCommandLine(
+  commands: readonly Command[],
+  argv: readonly string[],
+): Invocation | undefined {
   const words: string[] = [];
   for (const word of argv) {
     if (word.startsWith('-')) break;
@@ -35,7 +38,10 @@ export function parseCommandLine(commands: readonly Command[], argv: readonly st
 function unknownCommand(commands: readonly Command[], words: readonly string[]): KnapsackError {
   const group = commands.filter((candidate) => candidate.path[0] === words[0]);
   const hint = group.length > 0 ? `; there is ${group.map((c) => `\`${c.path.join(' ')}\``).join(', ')}` : '';
-  return new KnapsackError('CLI_USAGE', `unknown command \`${words.join(' ')}\`${hint}; see \`knapsack --help\``);
+  return new KnapsackError(
+    'CLI_USAGE',
+    `unknown command \`${words.join(' ')}\`${hint}; see \`knapsack --help\``,
+  );
 }
 
 function parseOptions(command: Command, rest: readonly string[]): Omit<Invocation, 'command'> {
@@ -60,14 +66,21 @@ function parseOptions(command: Command, rest: readonly string[]): Omit<Invocatio
   for (const [option, spec] of Object.entries(command.options)) {
     const value = options[option];
     if (spec.choices && typeof value === 'string' && !spec.choices.includes(value)) {
-      throw new KnapsackError('CLI_USAGE', `--${option} is \`${value}\`, must be one of: ${spec.choices.join(', ')}`);
+      throw new KnapsackError(
+        'CLI_USAGE',
+        `--${option} is \`${value}\`, must be one of: ${spec.choices.join(', ')}`,
+      );
     }
   }
   const required = command.positionals.filter((positional) => !positional.endsWith('?')).length;
   if (parsed.positionals.length < required) {
-    throw new KnapsackError('CLI_USAGE', `${command.positionals[parsed.positionals.length]} is missing; see \`${name} --help\``);
+    throw new KnapsackError(
+      'CLI_USAGE',
+      `${command.positionals[parsed.positionals.length]} is missing; see \`${name} --help\``,
+    );
   }
   const extra = parsed.positionals[command.positionals.length];
-  if (extra !== undefined) throw new KnapsackError('CLI_USAGE', `unexpected \`${extra}\`; see \`${name} --help\``);
+  if (extra !== undefined)
+    throw new KnapsackError('CLI_USAGE', `unexpected \`${extra}\`; see \`${name} --help\``);
   return { positionals: parsed.positionals, options, help: false };
 }

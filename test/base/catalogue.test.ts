@@ -18,8 +18,12 @@ describe('error catalogue', () => {
   it('says cause and remedy in sentences, and a real HTTP status or none', () => {
     for (const { code, entry } of entries) {
       assert.match(code, /^[A-Z]+(_[A-Z0-9]+)+$/);
-      for (const text of [entry.cause, entry.remedy]) assert.match(text, /^[A-Z`].*[.)]$/s, `${code}: ${text}`);
-      assert.ok(entry.status === 0 || (entry.status >= 400 && entry.status < 600), `${code} has status ${entry.status}`);
+      for (const text of [entry.cause, entry.remedy])
+        assert.match(text, /^[A-Z`].*[.)]$/s, `${code}: ${text}`);
+      assert.ok(
+        entry.status === 0 || (entry.status >= 400 && entry.status < 600),
+        `${code} has status ${entry.status}`,
+      );
     }
   });
 

@@ -23,14 +23,20 @@ describe('Go durations', () => {
 
   it('reads what it writes (property)', () => {
     fc.assert(
-      fc.property(fc.integer({ min: -1e9, max: 1e9 }), (ms) => assert.equal(parseDuration(formatDuration(ms)), ms)),
+      fc.property(fc.integer({ min: -1e9, max: 1e9 }), (ms) =>
+        assert.equal(parseDuration(formatDuration(ms)), ms),
+      ),
     );
   });
 
   it('writes as Go does', () => {
-    assert.deepEqual(
-      [0, 1500, 60_000, 90_000, 600_000, 3_600_000].map(formatDuration),
-      ['0s', '1.5s', '1m0s', '1m30s', '10m0s', '1h0m0s'],
-    );
+    assert.deepEqual([0, 1500, 60_000, 90_000, 600_000, 3_600_000].map(formatDuration), [
+      '0s',
+      '1.5s',
+      '1m0s',
+      '1m30s',
+      '10m0s',
+      '1h0m0s',
+    ]);
   });
 });

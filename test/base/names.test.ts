@@ -18,5 +18,6 @@ describe('child names', () => {
     );
   });
 
-  it('gives suffixes of the alphabet without vowels', () => assert.match(randomSuffix(8), /^[bcdfghjklmnpqrstvwxz2-9]{8}$/));
+  it('gives suffixes of the alphabet without vowels', () =>
+    assert.match(randomSuffix(8), /^[bcdfghjklmnpqrstvwxz2-9]{8}$/));
 });

@@ -36,7 +36,10 @@ export async function stopRunning(info: PlatformInfo): Promise<void> {
   const deadline = Date.now() + stopTimeoutMs;
   while (isSameProcess(identity)) {
     if (Date.now() > deadline) {
-      throw new KnapsackError('CLI_STOP_TIMEOUT', `pid ${info.pid} did not end within ${stopTimeoutMs / 1000} s; see ${info.log}`);
+      throw new KnapsackError(
+        'CLI_STOP_TIMEOUT',
+        `pid ${info.pid} did not end within ${stopTimeoutMs / 1000} s; see ${info.log}`,
+      );
     }
     await delay(50);
   }

@@ -28,14 +28,20 @@ export const reset: Command = {
     const progress = progressTo(io, options['quiet'] === true);
     const running = readRunning(data);
     if (running && options['force'] !== true) {
-      throw new KnapsackError('STORE_IN_USE', `Knapsack runs on ${data} (pid ${running.pid}); stop it first, or add --force`);
+      throw new KnapsackError(
+        'STORE_IN_USE',
+        `Knapsack runs on ${data} (pid ${running.pid}); stop it first, or add --force`,
+      );
     }
     if (!existsSync(data)) {
       progress.note(`nothing to delete: ${data} does not exist`);
       return 0;
     }
     if (!looksLikeOurs(data)) {
-      throw new KnapsackError('CLI_NOT_A_DATA_DIRECTORY', `${data} holds files but no Knapsack data; nothing was deleted`);
+      throw new KnapsackError(
+        'CLI_NOT_A_DATA_DIRECTORY',
+        `${data} holds files but no Knapsack data; nothing was deleted`,
+      );
     }
     if (options['yes'] !== true && !(await confirm(io, `Delete ${data} with everything in it?`))) return 1;
     if (running) await stopRunning(running);
@@ -50,7 +56,10 @@ export const reset: Command = {
 /** Guards against `--data /home/me`: only a directory that Knapsack made is deleted. */
 function looksLikeOurs(data: string): boolean {
   const names = readdirSync(data);
-  return names.length === 0 || ['store', 'pki', 'images', 'knapsack.log'].some((name) => existsSync(join(data, name)));
+  return (
+    names.length === 0 ||
+    ['store', 'pki', 'images', 'knapsack.log'].some((name) => existsSync(join(data, name)))
+  );
 }
 
 async function confirm(io: CommandIo, question: string): Promise<boolean> {

@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 import { createLogger } from '../../base/log.ts';
 import { identifyProcess } from '../../base/process.ts';
-import { dataOption, outputOption, quietOption, type Command, type CommandIo, type OptionValues } from '../command.ts';
+import {
+  dataOption,
+  outputOption,
+  quietOption,
+  type Command,
+  type CommandIo,
+  type OptionValues,
+} from '../command.ts';
 import { dataDirectory, readRunning, removeRunFile, writeRunFile, type PlatformInfo } from '../data-dir.ts';
 import { runDetached, notifyParent } from '../detach.ts';
 import { deployHello } from '../hello.ts';
@@ -20,7 +27,11 @@ export const up: Command = {
   positionals: [],
   options: {
     data: dataOption,
-    detach: { type: 'boolean', short: 'd', description: 'return when ready and keep running in the background' },
+    detach: {
+      type: 'boolean',
+      short: 'd',
+      description: 'return when ready and keep running in the background',
+    },
     driver: {
       type: 'string',
       placeholder: 'NAME',
@@ -28,7 +39,12 @@ export const up: Command = {
       choices: ['auto', 'oci', 'process'],
       default: 'auto',
     },
-    'api-port': { type: 'string', placeholder: 'PORT', description: 'Kubernetes API; 0 picks a free one', default: '6443' },
+    'api-port': {
+      type: 'string',
+      placeholder: 'PORT',
+      description: 'Kubernetes API; 0 picks a free one',
+      default: '6443',
+    },
     'gateway-port': {
       type: 'string',
       placeholder: 'PORT',
@@ -60,7 +76,10 @@ export const up: Command = {
   },
   examples: [
     { command: 'knapsack up', explains: 'start with all defaults, stop with Ctrl-C' },
-    { command: 'knapsack up --detach -o json', explains: 'start in the background, print addresses for a script' },
+    {
+      command: 'knapsack up --detach -o json',
+      explains: 'start in the background, print addresses for a script',
+    },
     {
       command: 'knapsack up --data /tmp/k --api-port 0 --gateway-port 0 --registry-port 0',
       explains: 'a second, independent platform on free ports',
@@ -127,10 +146,14 @@ async function runForeground(data: string, options: OptionValues, io: CommandIo)
   };
   try {
     if (identity) writeRunFile(data, identity, info);
-    progress.done(`ready (pods run by the ${platform.driver.name} driver: ${platform.driver.reason})`, performance.now() - began);
+    progress.done(
+      `ready (pods run by the ${platform.driver.name} driver: ${platform.driver.reason})`,
+      performance.now() - began,
+    );
     await printResult(io, options, info, summary(info));
     notifyParent({ type: 'ready', info });
-    if (platform.firstRun && options['no-hello'] !== true) await showHello(platform, progress, stopping.aborted);
+    if (platform.firstRun && options['no-hello'] !== true)
+      await showHello(platform, progress, stopping.aborted);
     await stopping.promise;
     progress.note('stopping…');
   } finally {
