@@ -20,6 +20,8 @@ export interface PlatformInfo {
   readonly kubeconfig: string;
   readonly api: string;
   readonly gateway: string;
+  /** The gateway's listener for cluster-local names: brokers, private services. Loopback only. */
+  readonly local: string;
   readonly registry: string;
   readonly driver: string;
   readonly log: string;

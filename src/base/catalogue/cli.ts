@@ -19,6 +19,12 @@ export const cliErrors = {
     remedy: 'Read the file that the message names; start without --detach to see the error at once.',
     blame: 'system',
   },
+  CLI_EXAMPLE_FAILED: {
+    cause: 'The bundled hello example did not come up.',
+    status: 0,
+    remedy: 'Look at `kubectl describe ksvc hello` and at the log in the data directory.',
+    blame: 'system',
+  },
   CLI_STOP_TIMEOUT: {
     cause: 'The platform did not end in time after being asked to stop.',
     status: 0,

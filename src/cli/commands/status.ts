@@ -25,6 +25,7 @@ export const status: Command = {
       ['API', info.api],
       ['kubeconfig', info.kubeconfig],
       ['gateway', info.gateway],
+      ['local', info.local],
       ['registry', info.registry],
       ['driver', info.driver],
       ['data', info.data],

@@ -1,0 +1,133 @@
+/** A real Knapsack in a process of its own, as users start it, on free ports and a temporary data directory. */
+import { execFile, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { PlatformInfo } from '../../src/cli/data-dir.ts';
+
+export const launcher = fileURLToPath(new URL('../../bin/knapsack.js', import.meta.url));
+const run = promisify(execFile);
+
+export interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end; a non-zero exit is a result, not a throw. */
+export async function execute(
+  program: string,
+  args: readonly string[],
+  options: { input?: string; env?: NodeJS.ProcessEnv; timeoutMs?: number } = {},
+): Promise<Output> {
+  const running = run(program, [...args], {
+    env: { ...process.env, ...options.env },
+    maxBuffer: 64 * 2 ** 20,
+    timeout: options.timeoutMs ?? 120_000,
+    killSignal: 'SIGKILL',
+  });
+  running.child.stdin?.end(options.input ?? '');
+  try {
+    return { code: 0, ...(await running) };
+  } catch (error) {
+    const failed = error as { code?: number | string; stdout?: string; stderr?: string };
+    if (typeof failed.code === 'string') throw error;
+    return { code: failed.code ?? -1, stdout: failed.stdout ?? '', stderr: failed.stderr ?? '' };
+  }
+}
+
+/** Runs the `knapsack` command. */
+export function knapsack(args: readonly string[], options: { env?: NodeJS.ProcessEnv } = {}): Promise<Output> {
+  return execute(process.execPath, [launcher, ...args], options);
+}
+
+export class TestPlatform {
+  readonly data: string;
+  readonly driver: string;
+  #info: PlatformInfo | undefined;
+
+  constructor(driver: 'oci' | 'process') {
+    this.driver = driver;
+    this.data = mkdtempSync(join(tmpdir(), 'knapsack-e2e-'));
+  }
+
+  get info(): PlatformInfo {
+    if (!this.#info) throw new Error('the platform is not up');
+    return this.#info;
+  }
+
+  /** `knapsack up --detach` with the example left out. */
+  async up(more: readonly string[] = ['--no-hello']): Promise<PlatformInfo> {
+    const ports = ['--api-port', '0', '--gateway-port', '0', '--local-port', '0', '--registry-port', '0'];
+    const args = ['up', '--detach', '-o', 'json', '--data', this.data, '--driver', this.driver, ...ports, ...more];
+    const { code, stdout, stderr } = await knapsack(args);
+    if (code !== 0) throw new Error(`up failed (${code}): ${stderr}`);
+    this.#info = JSON.parse(stdout) as PlatformInfo;
+    return this.#info;
+  }
+
+  async down(): Promise<Output> {
+    return knapsack(['down', '--data', this.data]);
+  }
+
+  /** SIGKILL, as a power cut would. */
+  kill(): void {
+    process.kill(this.info.pid, 'SIGKILL');
+  }
+
+  /** kubectl against this platform. Throws on a non-zero exit, with what it printed. */
+  async kubectl(args: readonly string[], input?: string): Promise<string> {
+    const result = await this.tryKubectl(args, input);
+    if (result.code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${result.stderr || result.stdout}`);
+    return result.stdout;
+  }
+
+  tryKubectl(args: readonly string[], input?: string): Promise<Output> {
+    const options = { env: { KUBECONFIG: this.info.kubeconfig }, ...(input === undefined ? {} : { input }) };
+    return execute('kubectl', args, options);
+  }
+
+  /** kubectl apply -f - with the YAML text. */
+  apply(yaml: string): Promise<string> {
+    return this.kubectl(['apply', '-f', '-'], yaml);
+  }
+
+  /** Like `curl -H "Host: …" GATEWAY`, or the listener for cluster-local names. */
+  curl(
+    host: string,
+    options: { local?: boolean; path?: string; method?: string; headers?: Record<string, string>; body?: string } = {},
+  ): Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; body: string }> {
+    const base = options.local ? this.info.local : this.info.gateway;
+    return new Promise((resolve, reject) => {
+      const call = request(
+        new URL(options.path ?? '/', base),
+        { method: options.method ?? 'GET', headers: { host, ...options.headers }, timeout: 60_000, agent: false },
+        (response) => {
+          let body = '';
+          response.setEncoding('utf8');
+          response.on('data', (chunk: string) => (body += chunk));
+          response.on('error', reject);
+          response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
+        },
+      );
+      call.on('timeout', () => call.destroy(new Error('no answer within 60 s')));
+      call.on('error', reject);
+      call.end(options.body);
+    });
+  }
+
+  /** Stops it, however it stands, and removes its data. */
+  async dispose(): Promise<void> {
+    if (this.#info) await this.down();
+    await knapsack(['reset', '--yes', '--force', '--data', this.data]);
+    rmSync(this.data, { recursive: true, force: true });
+  }
+}
+
+/** Starts a program that runs until it is told to stop; for watching what `up` prints in the foreground. */
+export function start(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  return spawn(program, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+}
