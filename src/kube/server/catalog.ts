@@ -1,0 +1,127 @@
+/** The resources that the server knows, arranged as the API is: groups, versions in order of preference, resources. */
+import { apiVersionOf, type ResourceDef } from '../../api/resource.ts';
+
+export interface GroupVersion {
+  readonly group: string;
+  readonly version: string;
+  /** `v1` or `apps/v1`. */
+  readonly apiVersion: string;
+  /** Sorted by plural. */
+  readonly resources: readonly ResourceDef[];
+}
+
+export interface ApiGroup {
+  readonly name: string;
+  /** Preferred first. */
+  readonly versions: readonly GroupVersion[];
+}
+
+/** A subresource as discovery lists it. */
+export interface Subresource {
+  readonly name: string;
+  readonly verbs: readonly string[];
+  readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
+}
+
+export class ApiCatalog {
+  /** The core group first, Kubernetes' own groups next: short names resolve in this order. */
+  readonly groups: readonly ApiGroup[];
+  readonly resources: readonly ResourceDef[];
+  readonly #byPath = new Map<string, ResourceDef>();
+  readonly #readOnly: ReadonlySet<ResourceDef>;
+
+  /** `readOnly` resources are served for get, list and watch alone. */
+  constructor(resources: readonly ResourceDef[], readOnly: readonly ResourceDef[] = []) {
+    this.resources = [...resources, ...readOnly];
+    this.#readOnly = new Set(readOnly);
+    for (const def of this.resources) {
+      this.#byPath.set(`${apiVersionOf(def)}/${def.plural}`, def);
+    }
+    this.groups = arrange(this.resources);
+  }
+
+  /** The definition behind a path's group version and plural. */
+  resource(apiVersion: string, plural: string): ResourceDef | undefined {
+    return this.#byPath.get(`${apiVersion}/${plural}`);
+  }
+
+  groupVersion(group: string, version: string): GroupVersion | undefined {
+    return this.group(group)?.versions.find((candidate) => candidate.version === version);
+  }
+
+  group(name: string): ApiGroup | undefined {
+    return this.groups.find((group) => group.name === name);
+  }
+
+  verbs(def: ResourceDef): readonly string[] {
+    return this.#readOnly.has(def) ? ['get', 'list', 'watch'] : allVerbs;
+  }
+
+  isReadOnly(def: ResourceDef): boolean {
+    return this.#readOnly.has(def);
+  }
+}
+
+const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+const objectVerbs = ['get', 'patch', 'update'];
+
+/** Subresources of a resource, by name. */
+export function subresourcesOf(def: ResourceDef): Subresource[] {
+  const own = { group: def.group, version: def.version, kind: def.kind };
+  const out: Subresource[] = [];
+  if (isCore(def, 'namespaces')) out.push({ name: 'finalize', verbs: ['update'], kind: own });
+  if (isCore(def, 'pods')) out.push({ name: 'log', verbs: ['get'], kind: own });
+  if (def.subresources?.scale) {
+    const scale = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
+    out.push({ name: 'scale', verbs: objectVerbs, kind: scale });
+  }
+  if (def.subresources?.status) out.push({ name: 'status', verbs: objectVerbs, kind: own });
+  return out;
+}
+
+export function isCore(def: ResourceDef, plural: string): boolean {
+  return def.group === '' && def.plural === plural;
+}
+
+function arrange(resources: readonly ResourceDef[]): ApiGroup[] {
+  const groups = new Map<string, Map<string, ResourceDef[]>>();
+  for (const def of [...resources].sort((a, b) => rank(a) - rank(b))) {
+    const versions = groups.get(def.group) ?? new Map<string, ResourceDef[]>();
+    groups.set(def.group, versions);
+    versions.set(def.version, [...(versions.get(def.version) ?? []), def]);
+  }
+  return [...groups].map(([name, versions]) => ({
+    name,
+    versions: [...versions]
+      .map(([version, defs]) => ({
+        group: name,
+        version,
+        apiVersion: apiVersionOf({ group: name, version }),
+        resources: defs.sort((a, b) => (a.plural < b.plural ? -1 : 1)),
+      }))
+      .sort((a, b) => compareVersions(a.version, b.version)),
+  }));
+}
+
+function rank(def: ResourceDef): number {
+  if (def.group === '') return 0;
+  return def.builtin ? 1 : 2;
+}
+
+/** Kubernetes' order of versions: stable before beta before alpha, newer before older, anything else last. */
+export function compareVersions(a: string, b: string): number {
+  const left = versionKey(a);
+  const right = versionKey(b);
+  for (let i = 0; i < 3; i++) {
+    const difference = (right[i] ?? 0) - (left[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return a < b ? -1 : 1;
+}
+
+function versionKey(version: string): [number, number, number] {
+  const match = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(version);
+  if (!match) return [0, 0, 0];
+  const stability = match[2] === 'alpha' ? 1 : match[2] === 'beta' ? 2 : 3;
+  return [stability, Number(match[1]), Number(match[3] ?? 0)];
+}

@@ -1,0 +1,116 @@
+/** Server-side printing: what `kubectl get` shows, as meta.k8s.io/v1 Table. */
+import type { KubeObject } from '../../api/object.ts';
+import type { Cell, Column, ResourceDef } from '../../api/resource.ts';
+import { humanDuration } from '../../base/duration.ts';
+import { compileJsonPath } from './jsonpath.ts';
+
+export type IncludeObject = 'None' | 'Metadata' | 'Object';
+
+export interface TableColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly format: string;
+  readonly description: string;
+  readonly priority: number;
+}
+
+export interface TableRow {
+  readonly cells: readonly Cell[];
+  readonly object?: object;
+}
+
+/** Columns and rows of one resource. */
+export interface TablePrinter {
+  readonly columns: readonly TableColumn[];
+  /** `now` is milliseconds since the epoch. */
+  cells(object: KubeObject, now: number): Cell[];
+}
+
+const nameColumn: TableColumn = {
+  name: 'Name',
+  type: 'string',
+  format: 'name',
+  description: 'Unique within its namespace, or in the cluster for objects without one.',
+  priority: 0,
+};
+const ageColumn: Column = {
+  name: 'Age',
+  type: 'date',
+  description: 'Time since the object was created.',
+  jsonPath: '.metadata.creationTimestamp',
+};
+
+export function makePrinter(def: ResourceDef): TablePrinter {
+  const hasAge = def.columns.some((column) => column.name === 'Age');
+  const own = def.columns.map((column) => cellOf(column));
+  const age = hasAge ? [] : [cellOf(ageColumn)];
+  const columns = hasAge ? def.columns : [...def.columns, ageColumn];
+  return {
+    columns: [nameColumn, ...columns.map(tableColumn)],
+    cells(object, now) {
+      const row: Cell[] = [object.metadata.name];
+      if (def.cells) {
+        const cells = def.cells(object, now);
+        def.columns.forEach((column, i) => row.push(formatCell(column, cells[i] ?? null, now)));
+      } else {
+        for (const cell of own) row.push(cell(object, now));
+      }
+      for (const cell of age) row.push(cell(object, now));
+      return row;
+    },
+  };
+}
+
+function tableColumn(column: Column): TableColumn {
+  return {
+    name: column.name,
+    type: column.type,
+    format: column.format ?? '',
+    description: column.description ?? '',
+    priority: column.priority ?? 0,
+  };
+}
+
+function cellOf(column: Column): (object: KubeObject, now: number) => Cell {
+  if (column.jsonPath === undefined) return () => null;
+  const path = compileJsonPath(column.jsonPath);
+  return (object, now) => formatCell(column, path(object)[0], now);
+}
+
+/** A value found by a path, as its column's type shows it; null prints as `<none>`. */
+function formatCell(column: Column, value: unknown, now: number): Cell {
+  if (value === undefined || value === null) return column.type === 'date' ? '<unknown>' : null;
+  if (column.type === 'date') return formatAge(value, now);
+  switch (typeof value) {
+    case 'string':
+    case 'number':
+    case 'boolean':
+      return value;
+    default:
+      return JSON.stringify(value);
+  }
+}
+
+function formatAge(value: unknown, now: number): Cell {
+  if (typeof value !== 'string') return '<unknown>';
+  const at = Date.parse(value);
+  // A computed cell may hold a finished age already.
+  return Number.isNaN(at) ? value : humanDuration(now - at);
+}
+
+/** One row; `apiVersion` is that of the meta.k8s.io group the client asked for. */
+export function tableRow(
+  printer: TablePrinter,
+  object: KubeObject,
+  options: { include: IncludeObject; apiVersion: string; now: number },
+): TableRow {
+  const cells = printer.cells(object, options.now);
+  if (options.include === 'None') return { cells };
+  if (options.include === 'Object') return { cells, object };
+  return { cells, object: partialMetadata(object, options.apiVersion) };
+}
+
+/** `apiVersion`: `meta.k8s.io/v1` or `meta.k8s.io/v1beta1`. */
+export function partialMetadata(object: KubeObject, apiVersion: string): object {
+  return { kind: 'PartialObjectMetadata', apiVersion, metadata: object.metadata };
+}
