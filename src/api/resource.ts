@@ -14,6 +14,11 @@ export interface AdmissionContext {
   readonly subresource?: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /**
+   * What the embedded store holds now of another resource, for decisions that need it (a free cluster IP, the one node
+   * to run on). Synchronous: nothing may come between looking and writing. Absent: decide without.
+   */
+  readonly stored?: <T extends KubeObject>(def: ResourceDef<T>) => Iterable<T>;
 }
 
 /** One fault found in an object. `path` is dotted with list indices: `spec.containers[0].image`. */
@@ -25,9 +30,12 @@ export interface Issue {
     | 'NotSupported'
     | 'Duplicate'
     | 'Forbidden'
+    | 'NotFound'
     | 'TypeInvalid'
-    | 'TooLong';
+    | 'TooLong'
+    | 'TooMany';
   readonly path: string;
+  /** What follows the type's own words (see `issueMessage` in issues.ts); may be empty. */
   readonly detail: string;
   /** The offending value, where showing it helps. */
   readonly value?: unknown;

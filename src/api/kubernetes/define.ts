@@ -1,0 +1,57 @@
+/** Shortens the definitions of Kubernetes' own kinds. */
+import type { KubernetesTypes } from '../generated/kubernetes-types.ts';
+import type { KubeObject } from '../object.ts';
+import type { AdmissionContext, Issue, ResourceDef } from '../resource.ts';
+import { metadataIssues } from './metadata.ts';
+import { kubernetesSchema } from './schemas.ts';
+
+/** Wire types that are whole objects, and so can be resources. */
+export type ObjectTypeName = {
+  [K in keyof KubernetesTypes]: KubernetesTypes[K] extends KubeObject ? K : never;
+}[keyof KubernetesTypes];
+
+/** The object type by its short name, `KubernetesObject<'core.v1.Pod'>`. */
+export type KubernetesObject<K extends ObjectTypeName> = KubernetesTypes[K] & KubeObject;
+
+type Optional = 'shortNames' | 'categories' | 'subresources' | 'cells' | 'mutate' | 'tracksGeneration';
+
+interface Definition<T extends KubeObject> extends Pick<ResourceDef<T>, Optional | 'columns'> {
+  readonly group?: string;
+  readonly plural: string;
+  /** Default true. */
+  readonly namespaced?: boolean;
+  /** Form of names; default DNS subdomain. */
+  readonly nameFault?: (name: string) => string | undefined;
+  /** Faults beyond metadata's. Without it only metadata is looked at. */
+  readonly issues?: (object: T, context: AdmissionContext) => readonly Issue[];
+}
+
+/** A resource of a Kubernetes wire type. Metadata is always validated; group, kind and version come from the names. */
+export function kubernetesResource<K extends ObjectTypeName>(
+  type: K,
+  definition: Definition<KubernetesObject<K>>,
+): ResourceDef<KubernetesObject<K>> {
+  const [, version = '', kind = ''] = type.split('.');
+  const { group = '', namespaced = true, nameFault, issues, ...rest } = definition;
+  kubernetesSchema(type);
+  return {
+    ...rest,
+    group,
+    version,
+    kind,
+    listKind: `${kind}List`,
+    singular: kind.toLowerCase(),
+    namespaced,
+    builtin: true,
+    schema: { $ref: type },
+    validate: (object, context) => [
+      ...metadataIssues(object, context, nameFault),
+      ...(issues?.(object, context) ?? []),
+    ],
+  };
+}
+
+/** The stored object of an update, as the kind's type. */
+export function oldOf<T extends KubeObject>(_object: T, context: AdmissionContext): T | undefined {
+  return context.old as T | undefined;
+}

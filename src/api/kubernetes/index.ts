@@ -1,0 +1,69 @@
+/** Kubernetes' own kinds that the embedded API serves. */
+import type { ResourceDef } from '../resource.ts';
+import { cronJobs, jobs } from './batch.ts';
+import { configMaps, namespaces, podTemplates, secrets, serviceAccounts } from './core.ts';
+import { events } from './events.ts';
+import { nodes } from './nodes.ts';
+import {
+  clusterRoleBindings,
+  clusterRoles,
+  ingressClasses,
+  ingresses,
+  leases,
+  networkPolicies,
+  podDisruptionBudgets,
+  priorityClasses,
+  roleBindings,
+  roles,
+  storageClasses,
+} from './policies.ts';
+import { pods } from './pods.ts';
+import { limitRanges, persistentVolumeClaims, persistentVolumes, resourceQuotas } from './resources.ts';
+import { endpoints, endpointSlices, services } from './services.ts';
+import { controllerRevisions, daemonSets, deployments, replicaSets, statefulSets } from './workloads.ts';
+
+export * from './batch.ts';
+export * from './core.ts';
+export * from './events.ts';
+export * from './nodes.ts';
+export * from './policies.ts';
+export * from './pods.ts';
+export * from './resources.ts';
+export * from './services.ts';
+export * from './workloads.ts';
+
+export const kubernetesResources: readonly ResourceDef[] = [
+  namespaces,
+  pods,
+  services,
+  endpoints,
+  configMaps,
+  secrets,
+  serviceAccounts,
+  events,
+  nodes,
+  podTemplates,
+  persistentVolumes,
+  persistentVolumeClaims,
+  resourceQuotas,
+  limitRanges,
+  deployments,
+  replicaSets,
+  statefulSets,
+  daemonSets,
+  controllerRevisions,
+  jobs,
+  cronJobs,
+  endpointSlices,
+  leases,
+  roles,
+  clusterRoles,
+  roleBindings,
+  clusterRoleBindings,
+  priorityClasses,
+  podDisruptionBudgets,
+  storageClasses,
+  networkPolicies,
+  ingressClasses,
+  ingresses,
+];

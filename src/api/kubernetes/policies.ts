@@ -1,0 +1,182 @@
+/** Kinds that are data to Knapsack: leases, access rules, classes and policies. */
+import { ageColumn, ageOf, column, integerColumn } from './cells.ts';
+import { kubernetesResource, type KubernetesObject } from './define.ts';
+import { pathSegmentFault } from './names.ts';
+import { formatSelector } from './selectors.ts';
+
+export type Lease = KubernetesObject<'coordination.v1.Lease'>;
+export type ClusterRole = KubernetesObject<'rbac.v1.ClusterRole'>;
+export type ClusterRoleBinding = KubernetesObject<'rbac.v1.ClusterRoleBinding'>;
+export type Role = KubernetesObject<'rbac.v1.Role'>;
+export type RoleBinding = KubernetesObject<'rbac.v1.RoleBinding'>;
+
+export const leases = kubernetesResource('coordination.v1.Lease', {
+  group: 'coordination.k8s.io',
+  plural: 'leases',
+  tracksGeneration: false,
+  columns: [column('Holder'), ageColumn],
+  cells: (lease, now) => [lease.spec?.holderIdentity ?? '', ageOf(lease, now)],
+});
+
+const rbac = 'rbac.authorization.k8s.io';
+const createdAt = [column('Created At')];
+
+export const roles = kubernetesResource('rbac.v1.Role', {
+  group: rbac,
+  plural: 'roles',
+  nameFault: pathSegmentFault,
+  tracksGeneration: false,
+  columns: createdAt,
+  cells: (role) => [role.metadata.creationTimestamp ?? ''],
+});
+
+export const clusterRoles = kubernetesResource('rbac.v1.ClusterRole', {
+  group: rbac,
+  plural: 'clusterroles',
+  namespaced: false,
+  nameFault: pathSegmentFault,
+  tracksGeneration: false,
+  columns: createdAt,
+  cells: (role) => [role.metadata.creationTimestamp ?? ''],
+});
+
+function subjects(binding: RoleBinding | ClusterRoleBinding, kind: string): string {
+  return (binding.subjects ?? [])
+    .filter((subject) => subject.kind === kind)
+    .map((subject) => (subject.namespace ? `${subject.namespace}/${subject.name}` : subject.name))
+    .join(', ');
+}
+
+function bindingCells(binding: RoleBinding | ClusterRoleBinding, now: number): string[] {
+  return [
+    `${binding.roleRef.kind}/${binding.roleRef.name}`,
+    ageOf(binding, now),
+    subjects(binding, 'User'),
+    subjects(binding, 'Group'),
+    subjects(binding, 'ServiceAccount'),
+  ];
+}
+
+function defaultBinding(binding: RoleBinding | ClusterRoleBinding): void {
+  if (binding.roleRef) binding.roleRef.apiGroup ||= rbac;
+  for (const subject of binding.subjects ?? []) {
+    if (subject.kind !== 'ServiceAccount') subject.apiGroup ??= rbac;
+  }
+}
+
+const bindingColumns = [
+  column('Role'),
+  ageColumn,
+  column('Users', 'wide'),
+  column('Groups', 'wide'),
+  column('ServiceAccounts', 'wide'),
+];
+
+export const roleBindings = kubernetesResource('rbac.v1.RoleBinding', {
+  group: rbac,
+  plural: 'rolebindings',
+  nameFault: pathSegmentFault,
+  tracksGeneration: false,
+  columns: bindingColumns,
+  cells: bindingCells,
+  mutate: defaultBinding,
+});
+
+export const clusterRoleBindings = kubernetesResource('rbac.v1.ClusterRoleBinding', {
+  group: rbac,
+  plural: 'clusterrolebindings',
+  namespaced: false,
+  nameFault: pathSegmentFault,
+  tracksGeneration: false,
+  columns: bindingColumns,
+  cells: bindingCells,
+  mutate: defaultBinding,
+});
+
+export const priorityClasses = kubernetesResource('scheduling.v1.PriorityClass', {
+  group: 'scheduling.k8s.io',
+  plural: 'priorityclasses',
+  shortNames: ['pc'],
+  namespaced: false,
+  columns: [integerColumn('Value'), { name: 'Global-Default', type: 'boolean' }, ageColumn],
+  cells: (item, now) => [item.value ?? 0, item.globalDefault ?? false, ageOf(item, now)],
+  mutate(item) {
+    item.preemptionPolicy ??= 'PreemptLowerPriority';
+  },
+});
+
+export const podDisruptionBudgets = kubernetesResource('policy.v1.PodDisruptionBudget', {
+  group: 'policy',
+  plural: 'poddisruptionbudgets',
+  shortNames: ['pdb'],
+  subresources: { status: true },
+  columns: [
+    column('Min Available'),
+    column('Max Unavailable'),
+    integerColumn('Allowed Disruptions'),
+    ageColumn,
+  ],
+  cells: (budget, now) => [
+    String(budget.spec?.minAvailable ?? 'N/A'),
+    String(budget.spec?.maxUnavailable ?? 'N/A'),
+    budget.status?.disruptionsAllowed ?? 0,
+    ageOf(budget, now),
+  ],
+});
+
+export const storageClasses = kubernetesResource('storage.v1.StorageClass', {
+  group: 'storage.k8s.io',
+  plural: 'storageclasses',
+  shortNames: ['sc'],
+  namespaced: false,
+  tracksGeneration: false,
+  columns: [column('Provisioner'), column('ReclaimPolicy'), column('VolumeBindingMode'), ageColumn],
+  cells: (item, now) => [
+    item.provisioner,
+    item.reclaimPolicy ?? 'Delete',
+    item.volumeBindingMode ?? 'Immediate',
+    ageOf(item, now),
+  ],
+  mutate(item) {
+    item.reclaimPolicy ??= 'Delete';
+    item.volumeBindingMode ??= 'Immediate';
+  },
+});
+
+export const networkPolicies = kubernetesResource('networking.v1.NetworkPolicy', {
+  group: 'networking.k8s.io',
+  plural: 'networkpolicies',
+  shortNames: ['netpol'],
+  columns: [column('Pod-Selector'), ageColumn],
+  cells: (policy, now) => [formatSelector(policy.spec?.podSelector), ageOf(policy, now)],
+  mutate(policy) {
+    if (policy.spec) policy.spec.policyTypes ??= policy.spec.egress ? ['Ingress', 'Egress'] : ['Ingress'];
+  },
+});
+
+export const ingressClasses = kubernetesResource('networking.v1.IngressClass', {
+  group: 'networking.k8s.io',
+  plural: 'ingressclasses',
+  namespaced: false,
+  columns: [column('Controller'), column('Parameters'), ageColumn],
+  cells: (item, now) => [
+    item.spec?.controller ?? '',
+    item.spec?.parameters ? `${item.spec.parameters.kind}/${item.spec.parameters.name}` : '<none>',
+    ageOf(item, now),
+  ],
+});
+
+export const ingresses = kubernetesResource('networking.v1.Ingress', {
+  group: 'networking.k8s.io',
+  plural: 'ingresses',
+  shortNames: ['ing'],
+  subresources: { status: true },
+  columns: [column('Class'), column('Hosts'), column('Address'), column('Ports'), ageColumn],
+  cells: (ingress, now) => [
+    ingress.spec?.ingressClassName ?? '<none>',
+    (ingress.spec?.rules ?? []).map((rule) => rule.host ?? '*').join(',') || '*',
+    (ingress.status?.loadBalancer?.ingress ?? []).map((entry) => entry.ip ?? entry.hostname ?? '').join(','),
+    ingress.spec?.tls?.length ? '80, 443' : '80',
+    ageOf(ingress, now),
+  ],
+});

@@ -1,0 +1,289 @@
+/** Services and what is behind them: Endpoints and EndpointSlices. */
+import { randomInt } from 'node:crypto';
+import type { AdmissionContext, Issue } from '../resource.ts';
+import { abbreviate, ageColumn, ageOf, column } from './cells.ts';
+import { kubernetesResource, oldOf, type KubernetesObject } from './define.ts';
+import { labelIssues } from './metadata.ts';
+import {
+  dns1035LabelFault,
+  dnsLabelFault,
+  dnsSubdomainFault,
+  portNameFault,
+  portNumberFault,
+} from './names.ts';
+import { formatLabels } from './selectors.ts';
+
+export type Service = KubernetesObject<'core.v1.Service'>;
+export type Endpoints = KubernetesObject<'core.v1.Endpoints'>;
+export type EndpointSlice = KubernetesObject<'discovery.v1.EndpointSlice'>;
+type ServiceSpec = NonNullable<Service['spec']>;
+
+/** The value of `spec.clusterIP` of a headless service. */
+export const headless = 'None';
+
+/** Cluster IPs come from 10.96.0.0/16; .0.1 is the API server's own service, .0.10 DNS, by custom. */
+const clusterPrefix = '10.96.';
+const reserved = new Set(['10.96.0.1', '10.96.0.10']);
+
+/**
+ * A free address of the service range. Looks at all stored services through `context.stored`; where the store does not
+ * offer that (no embedded store), a random address must do. Undefined when the range is used up.
+ */
+function allocateClusterIp(service: Service, context: AdmissionContext): string | undefined {
+  if (service.metadata.namespace === 'default' && service.metadata.name === 'kubernetes') return '10.96.0.1';
+  const taken = new Set(reserved);
+  for (const other of context.stored?.(services) ?? []) {
+    if (other.spec?.clusterIP) taken.add(other.spec.clusterIP);
+  }
+  const size = 65534;
+  const start = randomInt(size);
+  for (let i = 0; i < size; i++) {
+    const offset = ((start + i) % size) + 1;
+    const address = `${clusterPrefix}${offset >> 8}.${offset & 255}`;
+    if (!taken.has(address)) return address;
+  }
+  return undefined;
+}
+
+function defaultService(service: Service, context: AdmissionContext): void {
+  const spec = (service.spec ??= {});
+  spec.type ??= 'ClusterIP';
+  spec.sessionAffinity ??= 'None';
+  if (spec.sessionAffinity === 'ClientIP') {
+    spec.sessionAffinityConfig ??= { clientIP: { timeoutSeconds: 10800 } };
+  }
+  for (const port of spec.ports ?? []) {
+    port.protocol ??= 'TCP';
+    port.targetPort ??= port.port;
+  }
+  if (spec.type === 'ExternalName') return;
+  spec.internalTrafficPolicy ??= 'Cluster';
+  if (spec.type === 'NodePort' || spec.type === 'LoadBalancer') spec.externalTrafficPolicy ??= 'Cluster';
+  if (spec.type === 'LoadBalancer') spec.allocateLoadBalancerNodePorts ??= true;
+  const old = oldOf(service, context)?.spec;
+  // kubectl replace and Go clients leave the address out: it stays what it was.
+  spec.clusterIP ??= spec.clusterIPs?.[0] ?? (old?.type === 'ExternalName' ? undefined : old?.clusterIP);
+  spec.clusterIP ??= allocateClusterIp(service, context);
+  if (spec.clusterIP !== undefined) spec.clusterIPs ??= [spec.clusterIP];
+  spec.ipFamilies ??= ['IPv4'];
+  spec.ipFamilyPolicy ??= 'SingleStack';
+  if (context.operation === 'CREATE') service.status ??= {};
+  if (context.operation === 'CREATE' && service.status) service.status.loadBalancer ??= {};
+}
+
+const types = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
+
+function serviceIssues(service: Service, context: AdmissionContext): Issue[] {
+  const spec = service.spec ?? {};
+  const issues: Issue[] = [];
+  const old = oldOf(service, context)?.spec;
+  const needsPorts = spec.type !== 'ExternalName' && spec.clusterIP !== headless;
+  if (needsPorts && !spec.ports?.length) issues.push({ type: 'Required', path: 'spec.ports', detail: '' });
+  if (spec.type && !types.includes(spec.type)) {
+    const detail = `supported values: ${types.map((name) => JSON.stringify(name)).join(', ')}`;
+    issues.push({ type: 'NotSupported', path: 'spec.type', value: spec.type, detail });
+  }
+  if (spec.sessionAffinity && !['ClientIP', 'None'].includes(spec.sessionAffinity)) {
+    const detail = 'supported values: "ClientIP", "None"';
+    issues.push({ type: 'NotSupported', path: 'spec.sessionAffinity', value: spec.sessionAffinity, detail });
+  }
+  issues.push(...portIssues(spec), ...labelIssues(spec.selector, 'spec.selector'));
+  if (spec.type === 'ExternalName') {
+    if (!spec.externalName) issues.push({ type: 'Required', path: 'spec.externalName', detail: '' });
+    const fault = spec.externalName ? dnsSubdomainFault(spec.externalName.replace(/\.$/, '')) : undefined;
+    if (fault)
+      issues.push({ type: 'Invalid', path: 'spec.externalName', value: spec.externalName, detail: fault });
+    if (spec.clusterIP) {
+      const detail = 'may not be set when `type` is ExternalName';
+      issues.push({ type: 'Forbidden', path: 'spec.clusterIP', detail });
+    }
+  } else {
+    issues.push(...addressIssues(service, old, context));
+  }
+  return issues;
+}
+
+function addressIssues(service: Service, old: ServiceSpec | undefined, context: AdmissionContext): Issue[] {
+  const address = service.spec?.clusterIP;
+  const at = (type: Issue['type'], value: unknown, detail: string): Issue[] => [
+    { type, path: 'spec.clusterIPs[0]', value, detail },
+  ];
+  if (address === undefined) {
+    return [
+      { type: 'Invalid', path: 'spec.clusterIP', value: '', detail: 'no address is free in 10.96.0.0/16' },
+    ];
+  }
+  if (old?.clusterIP && old.type !== 'ExternalName') {
+    return old.clusterIP === address ? [] : at('Invalid', [address], 'may not change once set');
+  }
+  if (address === headless) return [];
+  if (!/^(\d{1,3}\.){3}\d{1,3}$/.test(address)) return at('Invalid', address, 'must be a valid IP address');
+  if (!address.startsWith(clusterPrefix)) {
+    const detail =
+      'failed to allocate IP: the provided network does not match the current range (10.96.0.0/16)';
+    return at('Invalid', [address], detail);
+  }
+  for (const other of context.stored?.(services) ?? []) {
+    if (other.spec?.clusterIP === address && other.metadata.uid !== service.metadata.uid) {
+      return at('Invalid', [address], 'failed to allocate IP: provided IP is already allocated');
+    }
+  }
+  return [];
+}
+
+function portIssues(spec: ServiceSpec): Issue[] {
+  const issues: Issue[] = [];
+  const names = new Set<string>();
+  const numbers = new Set<string>();
+  const ports = spec.ports ?? [];
+  ports.forEach((port, i) => {
+    const at = `spec.ports[${i}]`;
+    if (port.name) {
+      const fault = dnsLabelFault(port.name);
+      if (fault) issues.push({ type: 'Invalid', path: `${at}.name`, value: port.name, detail: fault });
+      if (names.has(port.name)) {
+        issues.push({ type: 'Duplicate', path: `${at}.name`, value: port.name, detail: '' });
+      }
+      names.add(port.name);
+    } else if (ports.length > 1) {
+      issues.push({ type: 'Required', path: `${at}.name`, detail: '' });
+    }
+    const fault = portNumberFault(port.port);
+    if (fault) issues.push({ type: 'Invalid', path: `${at}.port`, value: port.port, detail: fault });
+    if (port.protocol && !['SCTP', 'TCP', 'UDP'].includes(port.protocol)) {
+      const detail = 'supported values: "SCTP", "TCP", "UDP"';
+      issues.push({ type: 'NotSupported', path: `${at}.protocol`, value: port.protocol, detail });
+    }
+    const target = port.targetPort;
+    const targetFault =
+      typeof target === 'number' ? portNumberFault(target) : target && portNameFault(target);
+    if (targetFault) {
+      issues.push({ type: 'Invalid', path: `${at}.targetPort`, value: target, detail: targetFault });
+    }
+    const id = `${port.protocol}:${port.port}`;
+    if (numbers.has(id)) {
+      const value = { port: port.port, protocol: port.protocol };
+      issues.push({ type: 'Duplicate', path: at, value, detail: '' });
+    }
+    numbers.add(id);
+  });
+  return issues;
+}
+
+function externalAddress(service: Service): string {
+  const { type, externalName, externalIPs = [] } = service.spec ?? {};
+  if (type === 'ExternalName') return externalName ?? '<none>';
+  const balancer = service.status?.loadBalancer?.ingress ?? [];
+  const addresses = [...balancer.map((entry) => entry.ip ?? entry.hostname ?? ''), ...externalIPs];
+  if (type === 'LoadBalancer') return addresses.length ? addresses.join(',') : '<pending>';
+  return externalIPs.length ? externalIPs.join(',') : '<none>';
+}
+
+function portText(spec: ServiceSpec | undefined): string {
+  const ports = (spec?.ports ?? []).map((port) =>
+    port.nodePort ? `${port.port}:${port.nodePort}/${port.protocol}` : `${port.port}/${port.protocol}`,
+  );
+  return ports.length ? ports.join(',') : '<none>';
+}
+
+export const services = kubernetesResource('core.v1.Service', {
+  plural: 'services',
+  shortNames: ['svc'],
+  categories: ['all'],
+  nameFault: dns1035LabelFault,
+  subresources: { status: true },
+  tracksGeneration: false,
+  columns: [
+    column('Type'),
+    column('Cluster-IP'),
+    column('External-IP'),
+    column('Port(s)'),
+    ageColumn,
+    column('Selector', 'wide'),
+  ],
+  cells: (service, now) => [
+    service.spec?.type ?? 'ClusterIP',
+    service.spec?.clusterIP ?? '<none>',
+    externalAddress(service),
+    portText(service.spec),
+    ageOf(service, now),
+    formatLabels(service.spec?.selector),
+  ],
+  mutate: defaultService,
+  issues: serviceIssues,
+});
+
+function endpointsText(endpoints: Endpoints): string {
+  const entries = (endpoints.subsets ?? []).flatMap((subset) => {
+    const addresses = subset.addresses ?? [];
+    if (!subset.ports?.length) return addresses.map((address) => address.ip);
+    return subset.ports.flatMap((port) => addresses.map((address) => `${address.ip}:${port.port}`));
+  });
+  return abbreviate(entries, 3, '<none>');
+}
+
+export const endpoints = kubernetesResource('core.v1.Endpoints', {
+  plural: 'endpoints',
+  shortNames: ['ep'],
+  tracksGeneration: false,
+  columns: [column('Endpoints'), ageColumn],
+  cells: (object, now) => [endpointsText(object), ageOf(object, now)],
+  mutate(object) {
+    for (const subset of object.subsets ?? []) {
+      for (const port of subset.ports ?? []) port.protocol ??= 'TCP';
+    }
+  },
+});
+
+function slicePorts(slice: EndpointSlice): string {
+  const ports = (slice.ports ?? []).map((port) => (port.port === undefined ? '*' : String(port.port)));
+  return abbreviate(ports, 3, '<unset>');
+}
+
+export const endpointSlices = kubernetesResource('discovery.v1.EndpointSlice', {
+  group: 'discovery.k8s.io',
+  plural: 'endpointslices',
+  columns: [column('AddressType'), column('Ports'), column('Endpoints'), ageColumn],
+  cells: (slice, now) => [
+    slice.addressType,
+    slicePorts(slice),
+    abbreviate(
+      (slice.endpoints ?? []).flatMap((endpoint) => endpoint.addresses),
+      3,
+      '<unset>',
+    ),
+    ageOf(slice, now),
+  ],
+  mutate(slice) {
+    for (const port of slice.ports ?? []) {
+      port.protocol ??= 'TCP';
+      port.name ??= '';
+    }
+  },
+  issues(slice, context) {
+    const old = oldOf(slice, context);
+    const supported = ['FQDN', 'IPv4', 'IPv6'];
+    const issues: Issue[] = [];
+    if (!supported.includes(slice.addressType)) {
+      const detail = `supported values: ${supported.map((name) => JSON.stringify(name)).join(', ')}`;
+      issues.push({ type: 'NotSupported', path: 'addressType', value: slice.addressType, detail });
+    }
+    if (old && old.addressType !== slice.addressType) {
+      issues.push({
+        type: 'Invalid',
+        path: 'addressType',
+        value: slice.addressType,
+        detail: 'field is immutable',
+      });
+    }
+    if ((slice.endpoints?.length ?? 0) > 1000) {
+      issues.push({
+        type: 'TooMany',
+        path: 'endpoints',
+        value: slice.endpoints?.length,
+        detail: 'must have at most 1000 items',
+      });
+    }
+    return issues;
+  },
+});

@@ -1,0 +1,281 @@
+/** Faults of form: an object against its structural schema. */
+import { kubernetesTypeName } from './kubernetes/schemas.ts';
+import type { Issue } from './resource.ts';
+import type { Schema } from './schema.ts';
+import { isMembers, memberSchema, resolveSchema } from './structural-members.ts';
+
+interface Walk {
+  readonly issues: Issue[];
+  /** Only types: what a decoder refuses before anything else looks at the object. */
+  readonly typesOnly: boolean;
+}
+
+/** Where the walk is, and how to speak about it. */
+interface Place {
+  readonly path: string;
+  /** Kubernetes' own kind: Go decoder's words, and Go's leniency about what is absent. */
+  readonly builtin: boolean;
+  /** Enclosing Go struct (`DeploymentSpec`), for the decoder's words. */
+  readonly struct: string;
+  /** Inside `status`: absent required members are Go zero values there, never faults. */
+  readonly lenient: boolean;
+}
+
+/**
+ * All faults of form: types, required members, enums, patterns, ranges, unique list keys, nullability.
+ * For a built-in kind `TypeInvalid` issues carry the Go decoder's message (a 400, not a 422, on a real cluster) and list
+ * keys are left to the kind's own validation, as in Kubernetes.
+ */
+export function validateStructure(schema: Schema, value: unknown, builtin: boolean): Issue[] {
+  const walk: Walk = { issues: [], typesOnly: false };
+  visit(walk, schema, value, { path: '', builtin, struct: '', lenient: false });
+  return walk.issues;
+}
+
+/**
+ * Only the `TypeInvalid` faults. Run it before a kind's `mutate`, which may rely on types but not on anything being
+ * present.
+ */
+export function typeIssues(schema: Schema, value: unknown, builtin: boolean): Issue[] {
+  const walk: Walk = { issues: [], typesOnly: true };
+  visit(walk, schema, value, { path: '', builtin, struct: '', lenient: false });
+  return walk.issues;
+}
+
+function visit(walk: Walk, schema: Schema, value: unknown, place: Place): void {
+  const resolved = resolveSchema(schema);
+  if (value === null) {
+    if (schema.nullable || resolved.nullable || !resolved.type || place.builtin) return;
+    walk.issues.push(typeIssue(resolved, value, place));
+    return;
+  }
+  if (!hasType(resolved, value)) {
+    walk.issues.push(typeIssue(resolved, value, place));
+    return;
+  }
+  if (!walk.typesOnly) checkValue(walk, resolved, value, place);
+  if (Array.isArray(value)) {
+    if (!walk.typesOnly) checkList(walk, resolved, value, place);
+    const items = resolved.items;
+    if (items) {
+      for (let i = 0; i < value.length; i++) {
+        visit(walk, items, value[i], { ...place, path: `${place.path}[${i}]` });
+      }
+    }
+  } else if (isMembers(value)) {
+    visitMembers(walk, resolved, value, place);
+  }
+}
+
+function visitMembers(walk: Walk, resolved: Schema, members: Record<string, unknown>, place: Place): void {
+  const struct = structName(resolved) ?? place.struct;
+  if (!walk.typesOnly && resolved.required && !place.lenient) {
+    for (const name of resolved.required) {
+      if (members[name] === undefined) {
+        walk.issues.push({ type: 'Required', path: join(place.path, name), detail: '' });
+      }
+    }
+  }
+  for (const key in members) {
+    const child = members[key];
+    if (child === undefined) continue;
+    const member = memberSchema(resolved, key);
+    if (!member) continue;
+    const known = resolved.properties !== undefined && Object.hasOwn(resolved.properties, key);
+    visit(walk, member, child, {
+      path: known ? join(place.path, key) : `${place.path}[${key}]`,
+      // ObjectMeta is decoded by Go types for custom kinds too.
+      builtin: place.builtin || (place.path === '' && key === 'metadata'),
+      struct,
+      lenient: place.lenient || (place.builtin && place.path === '' && key === 'status'),
+    });
+  }
+}
+
+function join(path: string, name: string): string {
+  return path === '' ? name : `${path}.${name}`;
+}
+
+function structName(resolved: Schema): string | undefined {
+  return kubernetesTypeName(resolved)?.split('.').at(-1);
+}
+
+function hasType(schema: Schema, value: unknown): boolean {
+  if (schema['x-kubernetes-int-or-string']) {
+    if (typeof value === 'number') return schema.format === 'quantity' || Number.isInteger(value);
+    return typeof value === 'string';
+  }
+  switch (schema.type) {
+    case 'string':
+      return typeof value === 'string';
+    case 'integer':
+      return Number.isInteger(value) && fitsFormat(schema.format, value as number);
+    case 'number':
+      return typeof value === 'number';
+    case 'boolean':
+      return typeof value === 'boolean';
+    case 'array':
+      return Array.isArray(value);
+    case 'object':
+      return isMembers(value);
+    default:
+      return true;
+  }
+}
+
+function fitsFormat(format: string | undefined, value: number): boolean {
+  return format !== 'int32' || (value >= -2147483648 && value <= 2147483647);
+}
+
+function typeIssue(schema: Schema, value: unknown, place: Place): Issue {
+  const found = typeName(value);
+  if (!place.builtin) {
+    const wanted = schema['x-kubernetes-int-or-string'] ? 'integer,string' : (schema.type ?? 'object');
+    return {
+      type: 'TypeInvalid',
+      path: place.path,
+      value: found,
+      detail: `${place.path} in body must be of type ${wanted}: "${found}"`,
+    };
+  }
+  // encoding/json names the enclosing struct and the fields without indices.
+  const fields = place.path.replace(/\[[^\]]*\]/g, '');
+  const what = typeof value === 'number' ? numberWords(schema, value) : goKind(found);
+  return {
+    type: 'TypeInvalid',
+    path: place.path,
+    value: found,
+    detail: `json: cannot unmarshal ${what} into Go struct field ${place.struct}.${fields} of type ${goType(schema)}`,
+  };
+}
+
+function typeName(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'array';
+  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number';
+  return typeof value;
+}
+
+function goKind(name: string): string {
+  return name === 'boolean' ? 'bool' : name;
+}
+
+/** Go shows the number itself only when it is a number that does not fit. */
+function numberWords(schema: Schema, value: number): string {
+  return schema.type === 'integer' || schema['x-kubernetes-int-or-string'] ? `number ${value}` : 'number';
+}
+
+function goType(schema: Schema): string {
+  if (schema['x-kubernetes-int-or-string'])
+    return schema.format === 'quantity' ? 'resource.Quantity' : 'intstr.IntOrString';
+  switch (schema.type) {
+    case 'integer':
+      return schema.format ?? 'int64';
+    case 'number':
+      return 'float64';
+    case 'boolean':
+      return 'bool';
+    case 'array':
+      return `[]${goType(schema.items ? resolveSchema(schema.items) : {})}`;
+    case 'object': {
+      const name = kubernetesTypeName(schema);
+      if (name) return name.split('.').slice(-2).join('.');
+      return `map[string]${schema.additionalProperties ? goType(resolveSchema(schema.additionalProperties)) : 'interface {}'}`;
+    }
+    case 'string':
+      return schema.format === 'date-time' ? 'v1.Time' : 'string';
+    default:
+      return 'interface {}';
+  }
+}
+
+const patterns = new Map<string, RegExp>();
+
+function matches(pattern: string, text: string): boolean {
+  let expression = patterns.get(pattern);
+  if (!expression) {
+    expression = new RegExp(pattern);
+    patterns.set(pattern, expression);
+  }
+  return expression.test(text);
+}
+
+function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): void {
+  const { path } = place;
+  const invalid = (detail: string): void => {
+    walk.issues.push({
+      type: 'Invalid',
+      path,
+      value,
+      detail: place.builtin ? detail : `${path} in body ${detail}`,
+    });
+  };
+  if (schema.enum && !schema.enum.includes(value as never)) {
+    const supported = schema.enum.map((item) => JSON.stringify(item)).join(', ');
+    walk.issues.push({ type: 'NotSupported', path, value, detail: `supported values: ${supported}` });
+  }
+  if (typeof value === 'string') {
+    if (schema.minLength !== undefined && characters(value) < schema.minLength) {
+      invalid(`should be at least ${schema.minLength} chars long`);
+    }
+    if (schema.maxLength !== undefined && characters(value) > schema.maxLength) {
+      walk.issues.push({ type: 'TooLong', path, detail: `may not be more than ${schema.maxLength} bytes` });
+    }
+    if (schema.pattern !== undefined && !matches(schema.pattern, value)) invalid(patternDetail(schema));
+    if (schema.format === 'date-time' && value !== '' && Number.isNaN(Date.parse(value))) {
+      invalid(`must be of type date-time: ${JSON.stringify(value)}`);
+    }
+  } else if (typeof value === 'number') {
+    if (schema.minimum !== undefined && value < schema.minimum) {
+      invalid(`should be greater than or equal to ${schema.minimum}`);
+    }
+    if (schema.maximum !== undefined && value > schema.maximum) {
+      invalid(`should be less than or equal to ${schema.maximum}`);
+    }
+  }
+}
+
+/** Length in code points, which is how schemas count. */
+function characters(text: string): number {
+  let count = 0;
+  for (const _ of text) count++;
+  return count;
+}
+
+function patternDetail(schema: Schema): string {
+  return schema.format === 'quantity'
+    ? `quantities must match the regular expression '${schema.pattern}'`
+    : `should match '${schema.pattern}'`;
+}
+
+function checkList(walk: Walk, schema: Schema, list: readonly unknown[], place: Place): void {
+  const { path } = place;
+  if (schema.minItems !== undefined && list.length < schema.minItems) {
+    const detail = `${path} in body should have at least ${schema.minItems} items`;
+    walk.issues.push({ type: 'Invalid', path, value: list.length, detail });
+  }
+  if (schema.maxItems !== undefined && list.length > schema.maxItems) {
+    walk.issues.push({
+      type: 'TooMany',
+      path,
+      value: list.length,
+      detail: `must have at most ${schema.maxItems} items`,
+    });
+  }
+  const listType = schema['x-kubernetes-list-type'];
+  // Kubernetes' own kinds look after their lists themselves (a container may repeat an environment name).
+  if (place.builtin || (listType !== 'map' && listType !== 'set')) return;
+  const keys = listType === 'map' ? (schema['x-kubernetes-list-map-keys'] ?? []) : undefined;
+  const seen = new Set<string>();
+  list.forEach((item, i) => {
+    const id = keys ? keyValues(keys, item) : item;
+    const text = JSON.stringify(id) ?? 'null';
+    if (seen.has(text)) walk.issues.push({ type: 'Duplicate', path: `${path}[${i}]`, value: id, detail: '' });
+    seen.add(text);
+  });
+}
+
+function keyValues(keys: readonly string[], item: unknown): Record<string, unknown> {
+  const members = isMembers(item) ? item : {};
+  return Object.fromEntries(keys.map((key) => [key, members[key] ?? null]));
+}
