@@ -15,8 +15,8 @@ export interface AdmissionContext {
   /** Milliseconds since the epoch. */
   readonly now: number;
   /**
-   * What the embedded store holds now of another resource, for decisions that need it (a free cluster IP, the one node
-   * to run on). Synchronous: nothing may come between looking and writing. Absent: decide without.
+   * What the embedded store holds now of another resource, for decisions that need it (a free cluster IP).
+   * Synchronous: nothing may come between looking and writing. Absent: decide without.
    */
   readonly stored?: <T extends KubeObject>(def: ResourceDef<T>) => Iterable<T>;
 }
@@ -35,7 +35,7 @@ export interface Issue {
     | 'TooLong'
     | 'TooMany';
   readonly path: string;
-  /** What follows the type's own words (see `issueMessage` in issues.ts); may be empty. */
+  /** What follows the type's own words and the value (`Required value: …`); may be empty. */
   readonly detail: string;
   /** The offending value, where showing it helps. */
   readonly value?: unknown;
@@ -85,7 +85,10 @@ export interface ResourceDef<T extends KubeObject = KubeObject> {
       readonly labelSelector?: string;
     };
   };
-  /** Columns after Name. Every list ends with Age unless it is named here. */
+  /**
+   * Columns after Name. Every list ends with Age unless it is named here. Columns that name `Name` themselves are the
+   * whole table (Event, Role).
+   */
   readonly columns: readonly Column[];
   /** Row for `columns` where JSONPath cannot say it (Pod's Status…). `now` is milliseconds since the epoch. */
   cells?(object: T, now: number): Cell[];

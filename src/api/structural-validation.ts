@@ -17,6 +17,8 @@ interface Place {
   readonly builtin: boolean;
   /** Enclosing Go struct (`DeploymentSpec`), for the decoder's words. */
   readonly struct: string;
+  /** Inside one of Kubernetes' own types, also in a custom kind: null is absent there. */
+  readonly native: boolean;
   /** Inside `status`: absent required members are Go zero values there, never faults. */
   readonly lenient: boolean;
 }
@@ -28,7 +30,7 @@ interface Place {
  */
 export function validateStructure(schema: Schema, value: unknown, builtin: boolean): Issue[] {
   const walk: Walk = { issues: [], typesOnly: false };
-  visit(walk, schema, value, { path: '', builtin, struct: '', lenient: false });
+  visit(walk, schema, value, { path: '', builtin, struct: '', native: false, lenient: false });
   return walk.issues;
 }
 
@@ -38,14 +40,17 @@ export function validateStructure(schema: Schema, value: unknown, builtin: boole
  */
 export function typeIssues(schema: Schema, value: unknown, builtin: boolean): Issue[] {
   const walk: Walk = { issues: [], typesOnly: true };
-  visit(walk, schema, value, { path: '', builtin, struct: '', lenient: false });
+  visit(walk, schema, value, { path: '', builtin, struct: '', native: false, lenient: false });
   return walk.issues;
 }
 
 function visit(walk: Walk, schema: Schema, value: unknown, place: Place): void {
   const resolved = resolveSchema(schema);
+  const native = place.native || schema.$ref !== undefined;
   if (value === null) {
-    if (schema.nullable || resolved.nullable || !resolved.type || place.builtin) return;
+    if (schema.nullable || resolved.nullable || !resolved.type || place.builtin || native) return;
+    // Defaults take the place of null, and they may not have been filled yet.
+    if (schema.default !== undefined) return;
     walk.issues.push(typeIssue(resolved, value, place));
     return;
   }
@@ -59,15 +64,21 @@ function visit(walk: Walk, schema: Schema, value: unknown, place: Place): void {
     const items = resolved.items;
     if (items) {
       for (let i = 0; i < value.length; i++) {
-        visit(walk, items, value[i], { ...place, path: `${place.path}[${i}]` });
+        visit(walk, items, value[i], { ...place, native, path: `${place.path}[${i}]` });
       }
     }
   } else if (isMembers(value)) {
-    visitMembers(walk, resolved, value, place);
+    visitMembers(walk, resolved, value, place, native);
   }
 }
 
-function visitMembers(walk: Walk, resolved: Schema, members: Record<string, unknown>, place: Place): void {
+function visitMembers(
+  walk: Walk,
+  resolved: Schema,
+  members: Record<string, unknown>,
+  place: Place,
+  native: boolean,
+): void {
   const struct = structName(resolved) ?? place.struct;
   if (!walk.typesOnly && resolved.required && !place.lenient) {
     for (const name of resolved.required) {
@@ -87,6 +98,7 @@ function visitMembers(walk: Walk, resolved: Schema, members: Record<string, unkn
       // ObjectMeta is decoded by Go types for custom kinds too.
       builtin: place.builtin || (place.path === '' && key === 'metadata'),
       struct,
+      native,
       lenient: place.lenient || (place.builtin && place.path === '' && key === 'status'),
     });
   }

@@ -9,6 +9,7 @@ import type { ResourceDef } from './resource.ts';
 import type { Schema } from './schema.ts';
 import { memberSchema, resolveSchema } from './structural-members.ts';
 
+export { isMembers, memberSchema, resolveSchema } from './structural-members.ts';
 export { typeIssues, validateStructure } from './structural-validation.ts';
 
 type Members = Record<string, unknown>;

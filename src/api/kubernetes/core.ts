@@ -3,7 +3,7 @@ import { deepEqual } from '../../base/json.ts';
 import type { Issue } from '../resource.ts';
 import { ageColumn, ageOf, column, containerCells, integerColumn } from './cells.ts';
 import { kubernetesResource, oldOf, type KubernetesObject } from './define.ts';
-import { configKeyFault, dnsLabelFault } from './names.ts';
+import { configKeyFault } from './names.ts';
 import { defaultPodTemplate } from './pod-defaults.ts';
 import { podTemplateIssues } from './pod-validation.ts';
 import { formatLabels } from './selectors.ts';
@@ -21,7 +21,6 @@ export const namespaces = kubernetesResource('core.v1.Namespace', {
   plural: 'namespaces',
   shortNames: ['ns'],
   namespaced: false,
-  nameFault: dnsLabelFault,
   subresources: { status: true },
   tracksGeneration: false,
   columns: [column('Status'), ageColumn],

@@ -2,7 +2,6 @@
 import type { KubernetesTypes } from '../generated/kubernetes-types.ts';
 import type { KubeObject } from '../object.ts';
 import type { AdmissionContext, Issue, ResourceDef } from '../resource.ts';
-import { metadataIssues } from './metadata.ts';
 import { kubernetesSchema } from './schemas.ts';
 
 /** Wire types that are whole objects, and so can be resources. */
@@ -20,19 +19,17 @@ interface Definition<T extends KubeObject> extends Pick<ResourceDef<T>, Optional
   readonly plural: string;
   /** Default true. */
   readonly namespaced?: boolean;
-  /** Form of names; default DNS subdomain. */
-  readonly nameFault?: (name: string) => string | undefined;
-  /** Faults beyond metadata's. Without it only metadata is looked at. */
+  /** Faults beyond form and metadata, which the server looks at for every kind. */
   readonly issues?: (object: T, context: AdmissionContext) => readonly Issue[];
 }
 
-/** A resource of a Kubernetes wire type. Metadata is always validated; group, kind and version come from the names. */
+/** A resource of a Kubernetes wire type; kind and version come from its name. Throws on a type without facts. */
 export function kubernetesResource<K extends ObjectTypeName>(
   type: K,
   definition: Definition<KubernetesObject<K>>,
 ): ResourceDef<KubernetesObject<K>> {
   const [, version = '', kind = ''] = type.split('.');
-  const { group = '', namespaced = true, nameFault, issues, ...rest } = definition;
+  const { group = '', namespaced = true, issues, ...rest } = definition;
   kubernetesSchema(type);
   return {
     ...rest,
@@ -44,10 +41,7 @@ export function kubernetesResource<K extends ObjectTypeName>(
     namespaced,
     builtin: true,
     schema: { $ref: type },
-    validate: (object, context) => [
-      ...metadataIssues(object, context, nameFault),
-      ...(issues?.(object, context) ?? []),
-    ],
+    ...(issues ? { validate: issues } : {}),
   };
 }
 

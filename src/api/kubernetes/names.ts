@@ -12,7 +12,6 @@ function exampleList(...examples: string[]): string {
 }
 
 const label = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
-const label1035 = '[a-z]([-a-z0-9]*[a-z0-9])?';
 const subdomain = `${label}(\\.${label})*`;
 const qualified = '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]';
 const labelValue = `(${qualified})?`;
@@ -20,7 +19,6 @@ const environmentName = '[-._a-zA-Z][-._a-zA-Z0-9]*';
 const configKey = '[-._a-zA-Z0-9]+';
 
 const labelForm = new RegExp(`^${label}$`);
-const label1035Form = new RegExp(`^${label1035}$`);
 const subdomainForm = new RegExp(`^${subdomain}$`);
 const qualifiedForm = new RegExp(`^${qualified}$`);
 const labelValueForm = new RegExp(`^${labelValue}$`);
@@ -37,17 +35,6 @@ export function dnsLabelFault(text: string): string | undefined {
   );
 }
 
-/** Service names. At most 63 characters. */
-export function dns1035LabelFault(text: string): string | undefined {
-  if (text.length > 63) return 'must be no more than 63 bytes';
-  if (label1035Form.test(text)) return undefined;
-  return expectation(
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
-    exampleList('my-name', 'abc-123'),
-    label1035,
-  );
-}
-
 /** Most object names. At most 253 characters. */
 export function dnsSubdomainFault(text: string): string | undefined {
   if (text.length > 253) return 'must be no more than 253 bytes';
@@ -57,13 +44,6 @@ export function dnsSubdomainFault(text: string): string | undefined {
     exampleList('example.com'),
     subdomain,
   );
-}
-
-/** Names that only have to fit into a URL path (RBAC kinds). */
-export function pathSegmentFault(text: string): string | undefined {
-  if (text === '.' || text === '..') return `may not be '${text}'`;
-  for (const bad of ['/', '%']) if (text.includes(bad)) return `may not contain '${bad}'`;
-  return undefined;
 }
 
 /** `prefix/name` of labels, annotations, finalizers and resource names. */

@@ -1,7 +1,6 @@
 /** Kinds that are data to Knapsack: leases, access rules, classes and policies. */
-import { ageColumn, ageOf, column, integerColumn } from './cells.ts';
+import { ageColumn, ageOf, column, integerColumn, nameColumn } from './cells.ts';
 import { kubernetesResource, type KubernetesObject } from './define.ts';
-import { pathSegmentFault } from './names.ts';
 import { formatSelector } from './selectors.ts';
 
 export type Lease = KubernetesObject<'coordination.v1.Lease'>;
@@ -19,25 +18,23 @@ export const leases = kubernetesResource('coordination.v1.Lease', {
 });
 
 const rbac = 'rbac.authorization.k8s.io';
-const createdAt = [column('Created At')];
+const createdAt = [nameColumn, column('Created At')];
 
 export const roles = kubernetesResource('rbac.v1.Role', {
   group: rbac,
   plural: 'roles',
-  nameFault: pathSegmentFault,
   tracksGeneration: false,
   columns: createdAt,
-  cells: (role) => [role.metadata.creationTimestamp ?? ''],
+  cells: (role) => [role.metadata.name, role.metadata.creationTimestamp ?? ''],
 });
 
 export const clusterRoles = kubernetesResource('rbac.v1.ClusterRole', {
   group: rbac,
   plural: 'clusterroles',
   namespaced: false,
-  nameFault: pathSegmentFault,
   tracksGeneration: false,
   columns: createdAt,
-  cells: (role) => [role.metadata.creationTimestamp ?? ''],
+  cells: (role) => [role.metadata.name, role.metadata.creationTimestamp ?? ''],
 });
 
 function subjects(binding: RoleBinding | ClusterRoleBinding, kind: string): string {
@@ -75,7 +72,6 @@ const bindingColumns = [
 export const roleBindings = kubernetesResource('rbac.v1.RoleBinding', {
   group: rbac,
   plural: 'rolebindings',
-  nameFault: pathSegmentFault,
   tracksGeneration: false,
   columns: bindingColumns,
   cells: bindingCells,
@@ -86,7 +82,6 @@ export const clusterRoleBindings = kubernetesResource('rbac.v1.ClusterRoleBindin
   group: rbac,
   plural: 'clusterrolebindings',
   namespaced: false,
-  nameFault: pathSegmentFault,
   tracksGeneration: false,
   columns: bindingColumns,
   cells: bindingCells,

@@ -1,6 +1,6 @@
 /** Volumes, quotas and limits: resources a namespace shares out. */
 import type { Issue } from '../resource.ts';
-import { ageColumn, ageOf, column } from './cells.ts';
+import { ageColumn, ageOf, column, nameColumn } from './cells.ts';
 import { kubernetesResource, type KubernetesObject } from './define.ts';
 import { parseQuantity } from './quantity.ts';
 
@@ -138,6 +138,6 @@ export const limitRanges = kubernetesResource('core.v1.LimitRange', {
   plural: 'limitranges',
   shortNames: ['limits'],
   tracksGeneration: false,
-  columns: [column('Created At')],
-  cells: (range) => [range.metadata.creationTimestamp ?? ''],
+  columns: [nameColumn, column('Created At')],
+  cells: (range) => [range.metadata.name, range.metadata.creationTimestamp ?? ''],
 });

@@ -4,13 +4,7 @@ import type { AdmissionContext, Issue } from '../resource.ts';
 import { abbreviate, ageColumn, ageOf, column } from './cells.ts';
 import { kubernetesResource, oldOf, type KubernetesObject } from './define.ts';
 import { labelIssues } from './metadata.ts';
-import {
-  dns1035LabelFault,
-  dnsLabelFault,
-  dnsSubdomainFault,
-  portNameFault,
-  portNumberFault,
-} from './names.ts';
+import { dnsLabelFault, dnsSubdomainFault, portNameFault, portNumberFault } from './names.ts';
 import { formatLabels } from './selectors.ts';
 
 export type Service = KubernetesObject<'core.v1.Service'>;
@@ -190,7 +184,6 @@ export const services = kubernetesResource('core.v1.Service', {
   plural: 'services',
   shortNames: ['svc'],
   categories: ['all'],
-  nameFault: dns1035LabelFault,
   subresources: { status: true },
   tracksGeneration: false,
   columns: [

@@ -41,14 +41,15 @@ const ageColumn: Column = {
 };
 
 export function makePrinter(def: ResourceDef): TablePrinter {
-  const hasAge = def.columns.some((column) => column.name === 'Age');
+  const isWhole = def.columns.some((column) => column.name === 'Name');
+  const hasAge = isWhole || def.columns.some((column) => column.name === 'Age');
   const own = def.columns.map((column) => cellOf(column));
   const age = hasAge ? [] : [cellOf(ageColumn)];
   const columns = hasAge ? def.columns : [...def.columns, ageColumn];
   return {
-    columns: [nameColumn, ...columns.map(tableColumn)],
+    columns: [...(isWhole ? [] : [nameColumn]), ...columns.map(tableColumn)],
     cells(object, now) {
-      const row: Cell[] = [object.metadata.name];
+      const row: Cell[] = isWhole ? [] : [object.metadata.name];
       if (def.cells) {
         const cells = def.cells(object, now);
         def.columns.forEach((column, i) => row.push(formatCell(column, cells[i] ?? null, now)));
