@@ -42,7 +42,8 @@ export type WatchEvent<T> =
   | { readonly type: 'BOOKMARK'; readonly object: KubeObject };
 
 export interface WriteOptions {
-  readonly subresource?: 'status' | 'scale';
+  /** `finalize` exists on namespaces only: it alone writes `spec.finalizers`. */
+  readonly subresource?: 'status' | 'scale' | 'finalize';
   readonly dryRun?: boolean;
   readonly fieldManager?: string;
 }

@@ -1,0 +1,137 @@
+/** From a request body to an object that may be stored: form, defaults, the kind's own rules. */
+import type { KubeObject, UntypedObject } from '../../../api/object.ts';
+import { apiVersionOf, type AdmissionContext, type Issue, type ResourceDef } from '../../../api/resource.ts';
+import {
+  applyDefaults,
+  prune,
+  resourceSchema,
+  typeIssues,
+  validateStructure,
+} from '../../../api/structural.ts';
+import { isMembers } from '../../../api/structural-members.ts';
+import { ApiError } from '../../api-error.ts';
+import { badRequest, invalid } from './errors.ts';
+import { metadataIssues } from './metadata.ts';
+import { isUnsafeKey } from './patch/merge.ts';
+
+/** Deeper than any Kubernetes object; keeps recursive walks off the end of the stack. */
+const maxDepth = 200;
+
+/** A private, unfrozen copy of JSON-like input. Drops undefined members. Throws 400 on hostile shapes. */
+export function copyInput(value: unknown, depth = 0): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth > maxDepth) throw badRequest(`the object is nested deeper than ${maxDepth} levels`);
+  if (Array.isArray(value)) return value.map((item: unknown) => copyInput(item, depth + 1));
+  const copy: Record<string, unknown> = {};
+  for (const [key, member] of Object.entries(value)) {
+    if (member === undefined) continue;
+    if (isUnsafeKey(key)) throw badRequest(`a member may not be named ${JSON.stringify(key)}`);
+    copy[key] = copyInput(member, depth + 1);
+  }
+  return copy;
+}
+
+/** Checks that the body is an object of this resource and gives a private copy, apiVersion, kind and metadata first. */
+export function readObject(def: ResourceDef, body: unknown): UntypedObject {
+  if (!isMembers(body)) {
+    throw badRequest(`the object provided is unrecognized (must be of type ${def.kind}): not a JSON object`);
+  }
+  const { apiVersion, kind, metadata, ...rest } = copyInput(body) as Record<string, unknown>;
+  const wanted = apiVersionOf(def);
+  // A built-in kind is decoded into the type that the path names, so a body without a kind is taken for it.
+  if (!def.builtin && (!kind || !apiVersion)) {
+    throw badRequest(`Object '${kind ? 'apiVersion' : 'Kind'}' is missing in the object provided`);
+  }
+  if (apiVersion !== undefined && apiVersion !== '' && apiVersion !== wanted) {
+    throw badRequest(
+      `the API version in the data (${shown(apiVersion)}) does not match the expected API version (${wanted})`,
+    );
+  }
+  if (kind !== undefined && kind !== '' && kind !== def.kind) {
+    throw badRequest(`the kind in the data (${shown(kind)}) does not match the expected kind (${def.kind})`);
+  }
+  const object = { apiVersion: wanted, kind: def.kind, metadata: metadata ?? {}, ...rest };
+  const faults = typeIssues(resourceSchema(def), { metadata: object.metadata }, def.builtin);
+  if (faults.length > 0) refuseTypes(def, nameOf(object.metadata), faults);
+  return object as unknown as UntypedObject;
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+function nameOf(metadata: unknown): string {
+  return isMembers(metadata) && typeof metadata['name'] === 'string' ? metadata['name'] : '';
+}
+
+export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
+
+/**
+ * Removes unknown fields, refuses wrong types, fills the schema's defaults. In place. Returns warnings.
+ * Throws 400 (unknown fields under Strict; wrong types in a built-in kind) or 422 (wrong types elsewhere).
+ */
+export function applySchema(
+  def: ResourceDef,
+  object: KubeObject,
+  fieldValidation: FieldValidation,
+): string[] {
+  const schema = resourceSchema(def);
+  const unknown = prune(schema, object).map((path) => `unknown field ${JSON.stringify(path)}`);
+  if (unknown.length > 0 && fieldValidation === 'Strict') {
+    throw badRequest(cannotHandle(def, `strict decoding error: ${unknown.join(', ')}`));
+  }
+  const faults = typeIssues(schema, object, def.builtin);
+  if (faults.length > 0) refuseTypes(def, object.metadata.name, faults);
+  applyDefaults(schema, object);
+  return fieldValidation === 'Ignore' ? [] : unknown;
+}
+
+function refuseTypes(def: ResourceDef, name: string, faults: readonly Issue[]): never {
+  const [first] = faults;
+  if (def.builtin && first) throw badRequest(cannotHandle(def, first.detail));
+  throw invalid(def, name, faults);
+}
+
+function cannotHandle(def: ResourceDef, why: string): string {
+  return `${def.kind} in version ${JSON.stringify(def.version)} cannot be handled as a ${def.kind}: ${why}`;
+}
+
+/**
+ * Lets the kind fill in and check. `found` are faults that the caller knows already. Throws 422, or the 400 of the kind's
+ * `denial` when the schema is content and only the kind's own rules are broken.
+ */
+export function admit(
+  def: ResourceDef,
+  object: KubeObject,
+  context: AdmissionContext,
+  found: readonly Issue[],
+): void {
+  def.mutate?.(object, context);
+  const form = [
+    ...found,
+    ...metadataIssues(def, object.metadata),
+    ...validateStructure(resourceSchema(def), object, def.builtin),
+  ];
+  if (def.builtin) {
+    const issues = withoutRepeats([...form, ...(def.validate?.(object, context) ?? [])]);
+    if (issues.length > 0) throw invalid(def, object.metadata.name, issues);
+    return;
+  }
+  if (form.length > 0) throw invalid(def, object.metadata.name, form);
+  const issues = def.validate?.(object, context) ?? [];
+  if (issues.length === 0) return;
+  throw def.denial
+    ? new ApiError('BadRequest', def.denial(issues))
+    : invalid(def, object.metadata.name, issues);
+}
+
+/** Schema and kind may both miss the same field; it is told once. */
+function withoutRepeats(issues: readonly Issue[]): Issue[] {
+  const seen = new Set<string>();
+  return issues.filter((issue) => {
+    if (issue.type !== 'Required') return true;
+    if (seen.has(issue.path)) return false;
+    seen.add(issue.path);
+    return true;
+  });
+}

@@ -1,0 +1,131 @@
+/** Failures in Kubernetes' own words (apimachinery pkg/api/errors): clients and people match on these texts. */
+import { KnapsackError } from '../../../base/errors.ts';
+import { qualifiedName, type Issue, type ResourceDef } from '../../../api/resource.ts';
+import { ApiError, type StatusCause } from '../../api-error.ts';
+
+function detailsOf(def: ResourceDef, name: string): { name: string; group?: string; kind: string } {
+  return { name, ...(def.group ? { group: def.group } : {}), kind: def.plural };
+}
+
+export function notFound(def: ResourceDef, name: string): ApiError {
+  return new ApiError('NotFound', `${qualifiedName(def)} "${name}" not found`, detailsOf(def, name));
+}
+
+export function alreadyExists(def: ResourceDef, name: string): ApiError {
+  return new ApiError(
+    'AlreadyExists',
+    `${qualifiedName(def)} "${name}" already exists`,
+    detailsOf(def, name),
+  );
+}
+
+export function conflict(def: ResourceDef, name: string, why: string): ApiError {
+  return new ApiError(
+    'Conflict',
+    `Operation cannot be fulfilled on ${qualifiedName(def)} "${name}": ${why}`,
+    detailsOf(def, name),
+  );
+}
+
+/** The optimistic lock: someone else wrote in between. */
+export function modified(def: ResourceDef, name: string): ApiError {
+  return conflict(
+    def,
+    name,
+    'the object has been modified; please apply your changes to the latest version and try again',
+  );
+}
+
+export function forbidden(
+  def: ResourceDef,
+  name: string,
+  why: string,
+  causes?: readonly StatusCause[],
+): ApiError {
+  return new ApiError('Forbidden', `${qualifiedName(def)} "${name}" is forbidden: ${why}`, {
+    ...detailsOf(def, name),
+    ...(causes ? { causes } : {}),
+  });
+}
+
+export function badRequest(message: string): ApiError {
+  return new ApiError('BadRequest', message);
+}
+
+/** 410: the version that a watch or a continue token starts from is gone. */
+export function expired(message: string): ApiError {
+  return new ApiError('Expired', message);
+}
+
+/** 504 for a version that this server has not reached. */
+export function tooLargeVersion(wanted: number, current: number): ApiError {
+  return new ApiError('Timeout', `Too large resource version: ${wanted}, current: ${current}`, {
+    causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+    retryAfterSeconds: 1,
+  });
+}
+
+/** 422 with one cause an issue. */
+export function invalid(def: ResourceDef, name: string, issues: readonly Issue[]): ApiError {
+  const kind = def.group ? `${def.kind}.${def.group}` : def.kind;
+  const lines = issues.map((issue) => `${issue.path || '<nil>'}: ${issueText(issue)}`);
+  const text = lines.length === 1 ? lines.join('') : `[${lines.join(', ')}]`;
+  return new ApiError('Invalid', `${kind} "${name}" is invalid: ${text}`, {
+    name,
+    ...(def.group ? { group: def.group } : {}),
+    kind: def.kind,
+    causes: issues.map((issue) => ({
+      reason: causeReasons[issue.type] ?? 'FieldValueInvalid',
+      message: issueText(issue),
+      field: issue.path || '<nil>',
+    })),
+  });
+}
+
+const causeReasons: { readonly [type: string]: string } = {
+  Required: 'FieldValueRequired',
+  Invalid: 'FieldValueInvalid',
+  NotSupported: 'FieldValueNotSupported',
+  Duplicate: 'FieldValueDuplicate',
+  Forbidden: 'FieldValueForbidden',
+  TypeInvalid: 'FieldValueTypeInvalid',
+  TooLong: 'FieldValueTooLong',
+  TooMany: 'FieldValueTooMany',
+};
+
+/** The text after the path, as `field.Error.ErrorBody` words it. */
+export function issueText(issue: Issue): string {
+  const head = issueHead(issue);
+  return issue.detail ? `${head}: ${issue.detail}` : head;
+}
+
+function issueHead(issue: Issue): string {
+  const type: string = issue.type;
+  switch (type) {
+    case 'Required':
+      return 'Required value';
+    case 'Forbidden':
+      return 'Forbidden';
+    case 'TooLong':
+      return 'Too long';
+    case 'TooMany':
+      return `Too many: ${shown(issue.value)}`;
+    case 'NotSupported':
+      return `Unsupported value: ${shown(issue.value)}`;
+    case 'Duplicate':
+      return `Duplicate value: ${shown(issue.value)}`;
+    default:
+      return `Invalid value: ${shown(issue.value)}`;
+  }
+}
+
+function shown(value: unknown): string {
+  return value === undefined ? 'null' : JSON.stringify(value);
+}
+
+/** What a failure of the store looks like to an API client; anything else passes unchanged. */
+export function asApiError(error: unknown): unknown {
+  return error instanceof KnapsackError && error.entry.status === 503
+    ? new ApiError('ServiceUnavailable', `${error.message} ${error.entry.remedy} (${error.code})`)
+    : error;
+}

@@ -1,0 +1,88 @@
+/** What the API service is asked for and what it answers, without any HTTP. */
+import type { KubeObject } from '../../../api/object.ts';
+
+/** An object with its JSON. Both are shared and must not be changed. */
+export interface Served {
+  readonly object: KubeObject;
+  readonly bytes: Buffer;
+}
+
+/** Subresources that are read or written as objects. `finalize` exists on namespaces only. */
+export type ObjectSubresource = 'status' | 'scale' | 'finalize';
+
+export interface GetRequest {
+  readonly subresource?: ObjectSubresource;
+  readonly resourceVersion?: string;
+}
+
+export interface ListRequest {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  /** 0 or absent: all. */
+  readonly limit?: number;
+  readonly continue?: string;
+  readonly resourceVersion?: string;
+  readonly resourceVersionMatch?: string;
+}
+
+export interface ListResult {
+  readonly records: readonly Served[];
+  readonly resourceVersion: string;
+  readonly continue?: string;
+  /** Only on a limited list without selectors, as in Kubernetes. */
+  readonly remainingItemCount?: number;
+}
+
+export interface WatchRequest {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  /** Events after this version; absent or `0`: the state now as ADDED, then changes. */
+  readonly resourceVersion?: string;
+  readonly allowBookmarks?: boolean;
+  readonly sendInitialEvents?: boolean;
+  /** Ends the stream normally after this many milliseconds, after a last bookmark where those are allowed. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ServedEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  readonly object: KubeObject;
+  /** `{"type":…,"object":…}` and a line feed; shared between watchers. */
+  readonly line: Buffer;
+}
+
+export interface WriteRequest {
+  /** The authenticated user name, for admission. */
+  readonly user: string;
+  readonly subresource?: ObjectSubresource;
+  readonly dryRun?: boolean;
+  /** What to do about unknown fields. Default Warn. */
+  readonly fieldValidation?: 'Strict' | 'Warn' | 'Ignore';
+}
+
+export interface WriteResult extends Served {
+  readonly warnings: readonly string[];
+  /** True when the write removed the object: its last finalizer went. */
+  readonly removed?: boolean;
+}
+
+export interface PatchRequest {
+  readonly type: 'merge' | 'strategic' | 'json' | 'apply';
+  readonly body: unknown;
+}
+
+export interface DeleteRequest {
+  readonly user: string;
+  readonly propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
+  readonly gracePeriodSeconds?: number;
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
+  readonly dryRun?: boolean;
+}
+
+export interface DeleteResult extends Served {
+  /** False while a grace period or finalizers keep the object. */
+  readonly removed: boolean;
+}

@@ -1,0 +1,61 @@
+/** What part of an object a write may change, and when its generation moves. Pure. */
+import { deepEqual } from '../../../base/json.ts';
+import type { UntypedObject } from '../../../api/object.ts';
+import type { ResourceDef } from '../../../api/resource.ts';
+import { isNamespace } from './deletion.ts';
+import type { ObjectSubresource } from './requests.ts';
+
+/** A status given on create is dropped where status is a subresource; nodes register with theirs, as kubelets do. */
+export function resetStatus(def: ResourceDef, object: UntypedObject): void {
+  if (def.subresources?.status && !(def.group === '' && def.plural === 'nodes')) delete object['status'];
+}
+
+/** The new object, with everything that this write may not touch taken from the stored one. May reuse `given`. */
+export function withSubresource(
+  def: ResourceDef,
+  stored: UntypedObject,
+  given: UntypedObject,
+  subresource: ObjectSubresource | undefined,
+): UntypedObject {
+  if (subresource === 'status') {
+    const { status: _before, ...kept } = stored;
+    const next = structuredClone<UntypedObject>(kept);
+    // Built-in kinds let labels and annotations through with status; custom resources do not.
+    if (def.builtin) next.metadata = { ...given.metadata, ...owners(stored) };
+    if (given['status'] !== undefined) next['status'] = given['status'];
+    return next;
+  }
+  if (subresource === 'finalize') {
+    const { spec: _before, ...kept } = structuredClone(stored);
+    return { ...kept, spec: given['spec'] ?? {} };
+  }
+  if (def.subresources?.status) {
+    if (stored['status'] === undefined) delete given['status'];
+    else given['status'] = structuredClone(stored['status']);
+  }
+  if (isNamespace(def)) given['spec'] = structuredClone(stored['spec']);
+  return given;
+}
+
+function owners(stored: UntypedObject): Pick<UntypedObject['metadata'], 'ownerReferences'> {
+  const { ownerReferences } = stored.metadata;
+  return ownerReferences ? { ownerReferences: structuredClone(ownerReferences) } : {};
+}
+
+/** The generation after a write, or undefined where the kind has none. Metadata and status never move it. */
+export function generationAfter(
+  def: ResourceDef,
+  stored: UntypedObject,
+  next: UntypedObject,
+): number | undefined {
+  const before = stored.metadata.generation;
+  if (def.tracksGeneration === false) return before;
+  return (before ?? 1) + (deepEqual(intent(def, stored), intent(def, next)) ? 0 : 1);
+}
+
+/** The part of an object that says what is wanted. */
+function intent(def: ResourceDef, object: UntypedObject): unknown {
+  if (def.builtin) return object['spec'];
+  const { metadata: _meta, status, ...rest } = object;
+  return def.subresources?.status ? rest : { ...rest, status };
+}

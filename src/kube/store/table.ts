@@ -1,0 +1,120 @@
+/** One resource's objects, sorted by key on demand, and the ring of its latest events. */
+import type { StoredRecord, StoreEvent } from './record.ts';
+
+export type Listener = (events: readonly StoreEvent[]) => void;
+
+export class Table {
+  readonly name: string;
+  /** Events at or below this version are no longer in the ring: watching from before it is impossible. */
+  floor: number;
+  /** Version of the newest write to this table, committed or not. */
+  lastWrite = 0;
+  readonly #ringSize: number;
+  readonly #records = new Map<string, StoredRecord>();
+  #ring: StoreEvent[] = [];
+  #listeners = new Set<Listener>();
+  /** Sorted; may still hold removed keys. Keys written since the last read wait in `#fresh`. */
+  #keys: string[] = [];
+  #fresh: string[] = [];
+  #removed = false;
+
+  constructor(name: string, floor: number, ringSize: number) {
+    this.name = name;
+    this.floor = floor;
+    this.#ringSize = ringSize;
+  }
+
+  get size(): number {
+    return this.#records.size;
+  }
+
+  /** The newest version, committed or not. */
+  get(key: string): StoredRecord | undefined {
+    return this.#records.get(key);
+  }
+
+  set(record: StoredRecord): void {
+    if (!this.#records.has(record.key)) this.#fresh.push(record.key);
+    this.#records.set(record.key, record);
+  }
+
+  remove(key: string): void {
+    if (this.#records.delete(key)) this.#removed = true;
+  }
+
+  /** The newest versions in key order, of one namespace or of all. */
+  records(namespace?: string): StoredRecord[] {
+    this.#sort();
+    const prefix = namespace ? `${namespace}/` : '';
+    const out: StoredRecord[] = [];
+    for (let i = prefix ? this.#lowerBound(prefix) : 0; i < this.#keys.length; i++) {
+      const key = this.#keys[i] ?? '';
+      if (!key.startsWith(prefix)) break;
+      const record = this.#records.get(key);
+      if (record) out.push(record);
+    }
+    return out;
+  }
+
+  /** Puts committed events on the ring and in front of the listeners. */
+  publish(events: readonly StoreEvent[]): void {
+    for (const event of events) this.#ring.push(event);
+    // Cut in slabs: one splice per quarter ring instead of one per event.
+    if (this.#ring.length > this.#ringSize * 1.25) {
+      const cut = this.#ring.length - this.#ringSize;
+      this.floor = this.#ring[cut - 1]?.resourceVersion ?? this.floor;
+      this.#ring.splice(0, cut);
+    }
+    for (const listener of this.#listeners) listener(events);
+  }
+
+  /** Committed events after `version`, or undefined when some of them are gone. */
+  since(version: number): StoreEvent[] | undefined {
+    if (version < this.floor) return undefined;
+    let low = 0;
+    let high = this.#ring.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#ring[middle]?.resourceVersion ?? 0) <= version) low = middle + 1;
+      else high = middle;
+    }
+    return this.#ring.slice(low);
+  }
+
+  subscribe(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Merges new keys into the sorted ones: a burst of writes costs one merge at the next list, not a splice each. */
+  #sort(): void {
+    if (this.#fresh.length === 0 && !this.#removed) return;
+    const fresh = this.#fresh.sort();
+    const merged: string[] = [];
+    let last: string | undefined;
+    const take = (key: string): void => {
+      if (key !== last && this.#records.has(key)) merged.push(key);
+      last = key;
+    };
+    let f = 0;
+    for (const key of this.#keys) {
+      for (let next = fresh[f]; next !== undefined && next < key; next = fresh[++f]) take(next);
+      take(key);
+    }
+    for (; f < fresh.length; f++) take(fresh[f] ?? '');
+    this.#keys = merged;
+    this.#fresh = [];
+    this.#removed = false;
+  }
+
+  #lowerBound(prefix: string): number {
+    let low = 0;
+    let high = this.#keys.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#keys[middle] ?? '') < prefix) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
