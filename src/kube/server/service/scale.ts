@@ -59,7 +59,7 @@ export function applyScale(paths: ScalePaths, object: KubeObject, body: unknown)
       causes: [{ reason: 'FieldValueInvalid', message: why, field: 'spec.replicas' }],
     });
   }
-  return withValue<UntypedObject>(object, pathOf(paths.specReplicas), replicas);
+  return withValue(object as UntypedObject, pathOf(paths.specReplicas), replicas);
 }
 
 function pathOf(jsonPath: string): string[] {
@@ -77,11 +77,12 @@ function numberAt(object: unknown, jsonPath: string): number | undefined {
   return typeof value === 'number' ? value : undefined;
 }
 
-function withValue<T>(target: unknown, path: readonly string[], value: unknown): T {
-  const [head, ...rest] = path;
-  if (head === undefined) return value as T;
-  const members = isMembers(target) ? target : {};
-  return { ...members, [head]: withValue<unknown>(members[head], rest, value) } as T;
+/** A copy of `target` with `value` at the path, which is not empty. */
+function withValue<T extends object>(target: T, path: readonly string[], value: unknown): T {
+  const [head = '', ...rest] = path;
+  if (rest.length === 0) return { ...target, [head]: value };
+  const child = isMembers(target) ? target[head] : undefined;
+  return { ...target, [head]: withValue(isMembers(child) ? child : {}, rest, value) };
 }
 
 /** A LabelSelector in the text form that clients pass as `labelSelector`. */

@@ -1,0 +1,40 @@
+/** The three kinds of patch that change what is stored, behind one door. */
+import type { ResourceDef } from '../../../../api/resource.ts';
+import { resourceSchema } from '../../../../api/structural.ts';
+import { isMembers } from '../../../../api/structural-members.ts';
+import { ApiError } from '../../../api-error.ts';
+import { badRequest } from '../errors.ts';
+import type { PatchRequest } from '../requests.ts';
+import { jsonPatch } from './json.ts';
+import { mergePatch } from './merge.ts';
+import { strategicMergePatch } from './strategic.ts';
+
+/** Throws 415 for patches that this resource does not take. */
+export function checkPatchType(def: ResourceDef, patch: PatchRequest, subresource: string | undefined): void {
+  if (patch.type === 'apply') {
+    throw new ApiError(
+      'UnsupportedMediaType',
+      'server-side apply (application/apply-patch+yaml) is not served; apply without --server-side',
+    );
+  }
+  // A Scale is no built-in kind's own type here: it has no list to merge, so the merge patch says all.
+  if (patch.type === 'strategic' && (!def.builtin || subresource === 'scale')) {
+    throw new ApiError(
+      'UnsupportedMediaType',
+      'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json',
+    );
+  }
+}
+
+/** The object that a patch makes of `target`, which stays as it is. Throws 400 and 422. */
+export function applyPatch(def: ResourceDef, target: unknown, patch: PatchRequest): unknown {
+  if (patch.type === 'json') return jsonPatch(target, patch.body);
+  if (!isMembers(patch.body)) {
+    throw badRequest(
+      'error decoding patch: json: cannot unmarshal the body into Go value of type map[string]interface {}',
+    );
+  }
+  return patch.type === 'strategic'
+    ? strategicMergePatch(resourceSchema(def), target, patch.body)
+    : mergePatch(target, patch.body);
+}

@@ -1,0 +1,126 @@
+/** The reading half of the API service: get, list with pages, watch. */
+import type { Clock } from '../../../base/clock.ts';
+import { apiVersionOf, qualifiedName, type ResourceDef } from '../../../api/resource.ts';
+import type { ObjectKey } from '../../client/client.ts';
+import type { StoredRecord } from '../../store/record.ts';
+import { badRequest, expired } from './errors.ts';
+import { Snapshots } from './paging.ts';
+import { checkSubresource, scalePaths } from './place.ts';
+import { parseVersion, served, type Reads } from './reads.ts';
+import type { GetRequest, ListRequest, ListResult, Served, WatchRequest } from './requests.ts';
+import { readScale } from './scale.ts';
+import { parseFieldSelector, parseLabelSelector } from './selectors.ts';
+import { WatchStream } from './watch.ts';
+
+export class Queries {
+  readonly #reads: Reads;
+  readonly #clock: Clock;
+  readonly #snapshots: Snapshots;
+
+  constructor(reads: Reads, clock: Clock) {
+    this.#reads = reads;
+    this.#clock = clock;
+    this.#snapshots = new Snapshots(clock);
+  }
+
+  async get(def: ResourceDef, key: ObjectKey, request: GetRequest = {}): Promise<Served> {
+    this.#reads.checkVersion(request.resourceVersion);
+    const record = await this.#reads.read(def, key);
+    if (request.subresource !== 'scale') {
+      if (request.subresource) checkSubresource(def, request.subresource);
+      return record;
+    }
+    return served(readScale(scalePaths(def), record.object));
+  }
+
+  async list(def: ResourceDef, request: ListRequest = {}): Promise<ListResult> {
+    const fields = parseFieldSelector(request.fieldSelector, def);
+    const labels = parseLabelSelector(request.labelSelector);
+    const namespace = (def.namespaced && request.namespace) || fields?.namespace;
+    const question = JSON.stringify([
+      qualifiedName(def),
+      request.namespace ?? '',
+      request.labelSelector ?? '',
+      request.fieldSelector ?? '',
+    ]);
+    const limit = request.limit && request.limit > 0 ? request.limit : Number.POSITIVE_INFINITY;
+    const selective = Boolean(fields ?? labels);
+    if (request.continue) {
+      if (request.resourceVersion && request.resourceVersion !== '0') {
+        throw badRequest('specifying resource version is not allowed when using continue');
+      }
+      const { snapshot, offset, next } = this.#snapshots.resume(request.continue, question);
+      return page(snapshot.records, snapshot.resourceVersion, offset, limit, selective, next);
+    }
+    this.#reads.checkVersion(request.resourceVersion, request.resourceVersionMatch);
+    const name = fields?.name;
+    const { records, version } = await this.#reads.snapshot(def, namespace, name);
+    if (request.resourceVersionMatch === 'Exact' && Number(request.resourceVersion) !== version) {
+      throw expired(`The resourceVersion for the provided list is too old: ${request.resourceVersion}`);
+    }
+    const matching =
+      labels || fields
+        ? records.filter(({ object }) => (labels?.(object) ?? true) && (fields?.matches(object) ?? true))
+        : records;
+    const resourceVersion = String(version);
+    let token: string | undefined;
+    return page(matching, resourceVersion, 0, limit, selective, (at) => {
+      token ??= this.#snapshots.keep({ question, records: matching, resourceVersion }, at);
+      return token;
+    });
+  }
+
+  async watch(def: ResourceDef, request: WatchRequest = {}): Promise<WatchStream> {
+    const fields = parseFieldSelector(request.fieldSelector, def);
+    const labels = parseLabelSelector(request.labelSelector);
+    const namespace = (def.namespaced && request.namespace) || undefined;
+    const prefix = namespace && `${namespace}/`;
+    const filter =
+      labels || fields || prefix
+        ? (record: StoredRecord): boolean =>
+            (!prefix || record.key.startsWith(prefix)) &&
+            (labels?.(record.object) ?? true) &&
+            (fields?.matches(record.object) ?? true)
+        : undefined;
+    const asked = parseVersion(request.resourceVersion);
+    const fromNow = asked === undefined || asked === 0 || request.sendInitialEvents === true;
+    if (request.sendInitialEvents) this.#reads.checkVersion(request.resourceVersion);
+    const wantsInitial = fromNow && request.sendInitialEvents !== false;
+    const state = fromNow ? await this.#reads.snapshot(def, namespace, undefined) : undefined;
+    const records = wantsInitial ? (state?.records ?? []) : [];
+    return new WatchStream({
+      store: this.#reads.store,
+      table: this.#reads.table(def),
+      clock: this.#clock,
+      apiVersion: apiVersionOf(def),
+      kind: def.kind,
+      filter,
+      after: state?.version ?? asked ?? 0,
+      initial: filter ? records.filter(filter) : records,
+      markInitialEnd: request.sendInitialEvents === true,
+      bookmarks: request.allowBookmarks === true,
+      timeoutMs: request.timeoutMs,
+      signal: request.signal,
+    });
+  }
+}
+
+function page(
+  records: readonly Served[],
+  resourceVersion: string,
+  offset: number,
+  limit: number,
+  selective: boolean,
+  token: (offset: number) => string,
+): ListResult {
+  const end = offset + limit;
+  if (end >= records.length) {
+    return { records: offset === 0 ? records : records.slice(offset), resourceVersion };
+  }
+  return {
+    records: records.slice(offset, end),
+    resourceVersion,
+    continue: token(end),
+    ...(selective ? {} : { remainingItemCount: records.length - end }),
+  };
+}

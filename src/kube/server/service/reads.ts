@@ -1,0 +1,147 @@
+/**
+ * Reads of the store that nobody can be misled by: whatever is answered, refusals included, waits until the writes that it
+ * rests on are durable.
+ */
+import type { KubeObject } from '../../../api/object.ts';
+import { qualifiedName, type ResourceDef } from '../../../api/resource.ts';
+import { ApiError } from '../../api-error.ts';
+import type { ObjectKey } from '../../client/client.ts';
+import type { StoredRecord } from '../../store/record.ts';
+import type { Store } from '../../store/store.ts';
+import type { Table } from '../../store/table.ts';
+import { deepFreeze } from '../../../base/json.ts';
+import type { Served } from './requests.ts';
+import { badRequest, forbidden, notFound, tooLargeVersion } from './errors.ts';
+import { keyIn } from './place.ts';
+
+export class Reads {
+  readonly store: Store;
+
+  constructor(store: Store) {
+    this.store = store;
+  }
+
+  table(def: ResourceDef): Table {
+    return this.store.table(qualifiedName(def));
+  }
+
+  /** The object as of now, once it is durable. */
+  async read(def: ResourceDef, key: ObjectKey): Promise<StoredRecord> {
+    const table = this.table(def);
+    for (;;) {
+      const record = table.get(keyIn(def, key));
+      // Absence may be due to a removal that is not durable yet.
+      const kept = await this.store.durable(record?.resourceVersion ?? table.lastWrite);
+      if (kept === false) continue;
+      if (record) return record;
+      throw notFound(def, key.name);
+    }
+  }
+
+  /** All objects as of one version, once that is durable. */
+  async snapshot(
+    def: ResourceDef,
+    namespace: string | undefined,
+    name: string | undefined,
+  ): Promise<{ records: readonly StoredRecord[]; version: number }> {
+    const table = this.table(def);
+    for (;;) {
+      let records: readonly StoredRecord[];
+      if (name !== undefined && (namespace || !def.namespaced)) {
+        const record = table.get(keyIn(def, { name, ...(namespace ? { namespace } : {}) }));
+        records = record ? [record] : [];
+      } else {
+        records = table.records(def.namespaced ? namespace : undefined);
+      }
+      const version = Math.max(table.lastWrite, this.store.resourceVersion);
+      const kept = await this.store.durable(table.lastWrite);
+      if (kept !== false) return { records, version };
+    }
+  }
+
+  /** The object that a write starts from: maybe not durable yet, then neither is what follows from it. */
+  async current(def: ResourceDef, key: ObjectKey): Promise<{ table: Table; current: StoredRecord }> {
+    const table = this.table(def);
+    const current = table.get(keyIn(def, key));
+    if (!current) return this.refuse(table, notFound(def, key.name));
+    return { table, current };
+  }
+
+  /** Throws 404 when the object's namespace does not exist and 403 when it is being deleted. */
+  async checkNamespace(namespaces: Table, def: ResourceDef, object: KubeObject): Promise<void> {
+    const { namespace } = object.metadata;
+    if (!def.namespaced || !namespace) return;
+    const record = namespaces.get(namespace);
+    if (!record) {
+      const error = new ApiError('NotFound', `namespaces "${namespace}" not found`, {
+        name: namespace,
+        kind: 'namespaces',
+      });
+      return this.refuse(namespaces, error);
+    }
+    if (record.object.metadata.deletionTimestamp === undefined) return;
+    const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+    const causes = [
+      {
+        reason: 'NamespaceTerminating',
+        message: `namespace ${namespace} is being terminated`,
+        field: 'metadata.namespace',
+      },
+    ];
+    return this.refuse(namespaces, forbidden(def, object.metadata.name, why, causes));
+  }
+
+  checkVersion(text: string | undefined, match?: string): void {
+    if (match !== undefined && !text) {
+      throw badRequest('resourceVersionMatch is forbidden unless resourceVersion is provided');
+    }
+    if (match !== undefined && match !== 'Exact' && match !== 'NotOlderThan') {
+      throw badRequest(
+        `resourceVersionMatch: Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan"`,
+      );
+    }
+    const version = parseVersion(text);
+    if (version !== undefined && version > this.store.resourceVersion) {
+      throw tooLargeVersion(version, this.store.resourceVersion);
+    }
+  }
+
+  /** Refuses with `error`, but only once what it is based on is durable. */
+  async refuse(table: Table, error: ApiError): Promise<never> {
+    const kept = await this.store.durable(table.lastWrite);
+    if (kept === false) {
+      throw new ApiError(
+        'ServiceUnavailable',
+        'The store could not keep a write that this request depends on.',
+      );
+    }
+    throw error;
+  }
+
+  async settled(table: Table, record: StoredRecord): Promise<void> {
+    const kept = await this.store.durable(record.resourceVersion);
+    if (kept === false) {
+      throw new ApiError('ServiceUnavailable', `The store could not keep ${table.name} ${record.key}.`);
+    }
+  }
+}
+
+/** Undefined for an absent version. Throws 400 for text that is not one. */
+export function parseVersion(text: string | undefined): number | undefined {
+  if (!text) return undefined;
+  if (!/^\d{1,15}$/.test(text))
+    throw badRequest(`resourceVersion: Invalid value: ${JSON.stringify(text)}: must be a number`);
+  return Number(text);
+}
+
+/** An object that is not stored as it stands: a dry run, a Scale. Its JSON is made when asked for. */
+export function served(object: KubeObject): Served {
+  let bytes: Buffer | undefined;
+  return {
+    object: deepFreeze(object),
+    get bytes() {
+      bytes ??= Buffer.from(JSON.stringify(object));
+      return bytes;
+    },
+  };
+}
