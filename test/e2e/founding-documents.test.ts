@@ -37,16 +37,26 @@ for (const driver of ['process', 'oci'] as const) {
     });
 
     it('serves it: URL, READY True, and the answer at the gateway', async () => {
-      assert.match(await platform.apply(serviceYaml), /service.serving.knative.dev\/helloworld-nodejs created/);
+      assert.match(
+        await platform.apply(serviceYaml),
+        /service.serving.knative.dev\/helloworld-nodejs created/,
+      );
       await platform.kubectl(['wait', 'ksvc/helloworld-nodejs', '--for=condition=Ready', '--timeout=60s']);
       const row = (await platform.kubectl(['get', 'ksvc'])).split('\n')[1] ?? '';
-      assert.match(row, /^helloworld-nodejs +http:\/\/helloworld-nodejs\.default\.example\.com +\S+-00001 +\S+-00001 +True/);
+      assert.match(
+        row,
+        /^helloworld-nodejs +http:\/\/helloworld-nodejs\.default\.example\.com +\S+-00001 +\S+-00001 +True/,
+      );
       const { status, body } = await platform.curl(host);
       assert.deepEqual({ status, body }, { status: 200, body: 'Hello Node.js Sample Native v1!' });
     });
 
     it('scales to zero when idle and wakes for the next request', async () => {
-      await waitFor('no pods', async () => (await platform.kubectl(['get', 'pods', '-o', 'name'])) === '', 60_000);
+      await waitFor(
+        'no pods',
+        async () => (await platform.kubectl(['get', 'pods', '-o', 'name'])) === '',
+        60_000,
+      );
       const { status, body } = await platform.curl(host);
       assert.deepEqual({ status, body }, { status: 200, body: 'Hello Node.js Sample Native v1!' });
     });
@@ -55,7 +65,10 @@ for (const driver of ['process', 'oci'] as const) {
       const second = serviceYaml.replace('Native v1', 'Native v2');
       await platform.apply(second);
       await platform.kubectl(['wait', 'ksvc/helloworld-nodejs', '--for=condition=Ready', '--timeout=60s']);
-      await waitFor('the second revision', async () => (await platform.curl(host)).body === 'Hello Node.js Sample Native v2!');
+      await waitFor(
+        'the second revision',
+        async () => (await platform.curl(host)).body === 'Hello Node.js Sample Native v2!',
+      );
       const traffic = [
         '  traffic:',
         '  - revisionName: helloworld-nodejs-00001',
@@ -80,28 +93,49 @@ for (const driver of ['process', 'oci'] as const) {
       assert.equal(answers.size, 2, [...answers.keys()].join(' | '));
     });
 
-    it('builds from a git repository and serves the image', { skip: hasProgram('git') ? undefined : 'git is not installed' }, async () => {
-      const repository = await mkdtemp(join(tmpdir(), 'knapsack-repo-'));
-      try {
-        await cp(example('helloworld-nodejs'), repository, { recursive: true });
-        const git = (...args: string[]) =>
-          execute('git', ['-C', repository, '-c', 'user.name=t', '-c', 'user.email=t@example.com', ...args]);
-        for (const args of [['init', '-q', '-b', 'main'], ['add', '.'], ['commit', '-q', '-m', 'hello']]) {
-          const { code, stderr } = await git(...args);
-          assert.equal(code, 0, stderr);
+    it(
+      'builds from a git repository and serves the image',
+      { skip: hasProgram('git') ? undefined : 'git is not installed' },
+      async () => {
+        const repository = await mkdtemp(join(tmpdir(), 'knapsack-repo-'));
+        try {
+          await cp(example('helloworld-nodejs'), repository, { recursive: true });
+          const git = (...args: string[]) =>
+            execute('git', [
+              '-C',
+              repository,
+              '-c',
+              'user.name=t',
+              '-c',
+              'user.email=t@example.com',
+              ...args,
+            ]);
+          for (const args of [
+            ['init', '-q', '-b', 'main'],
+            ['add', '.'],
+            ['commit', '-q', '-m', 'hello'],
+          ]) {
+            const { code, stderr } = await git(...args);
+            assert.equal(code, 0, stderr);
+          }
+          const build = readFileSync(example('build-from-git/build.yaml'), 'utf8');
+          await platform.apply(build.replace(/url: .*/, `url: ${repository}`));
+          await platform.kubectl([
+            'wait',
+            'build/hello-from-git',
+            '--for=condition=Succeeded',
+            '--timeout=120s',
+          ]);
+          const columns = await platform.kubectl(['get', 'build', 'hello-from-git', '--no-headers']);
+          assert.match(columns, /^hello-from-git +True/);
+          await platform.apply(readFileSync(example('build-from-git/service.yaml'), 'utf8'));
+          await platform.kubectl(['wait', 'ksvc/hello-from-git', '--for=condition=Ready', '--timeout=60s']);
+          assert.equal((await platform.curl('hello-from-git.default.example.com')).body, 'Hello from git!');
+        } finally {
+          await rm(repository, { recursive: true, force: true });
         }
-        const build = readFileSync(example('build-from-git/build.yaml'), 'utf8');
-        await platform.apply(build.replace(/url: .*/, `url: ${repository}`));
-        await platform.kubectl(['wait', 'build/hello-from-git', '--for=condition=Succeeded', '--timeout=120s']);
-        const columns = await platform.kubectl(['get', 'build', 'hello-from-git', '--no-headers']);
-        assert.match(columns, /^hello-from-git +True/);
-        await platform.apply(readFileSync(example('build-from-git/service.yaml'), 'utf8'));
-        await platform.kubectl(['wait', 'ksvc/hello-from-git', '--for=condition=Ready', '--timeout=60s']);
-        assert.equal((await platform.curl('hello-from-git.default.example.com')).body, 'Hello from git!');
-      } finally {
-        await rm(repository, { recursive: true, force: true });
-      }
-    });
+      },
+    );
 
     it('brings a ping and a posted CloudEvent to a function through broker and trigger', async () => {
       const { code, stderr } = await knapsack([
@@ -111,7 +145,12 @@ for (const driver of ['process', 'oci'] as const) {
       assert.equal(code, 0, stderr);
       const manifests = readFileSync(example('events/manifests.yaml'), 'utf8');
       await platform.apply(manifests.replace('schedule: "* * * * *"', 'schedule: "*/2 * * * * *"'));
-      for (const kind of ['broker/default', 'trigger/greetings', 'trigger/pings', 'pingsource/every-minute']) {
+      for (const kind of [
+        'broker/default',
+        'trigger/greetings',
+        'trigger/pings',
+        'pingsource/every-minute',
+      ]) {
         await platform.kubectl(['wait', kind, '--for=condition=Ready', '--timeout=60s']);
       }
       assert.equal((await postGreeting(platform, 'first')).status, 202);
@@ -127,7 +166,11 @@ for (const driver of ['process', 'oci'] as const) {
       assert.equal((await postGreeting(platform, 'before-the-kill')).status, 202);
       platform.kill();
       await platform.up();
-      await waitFor('the event', async () => (await functionLog(platform)).includes('"id":"before-the-kill"'), 60_000);
+      await waitFor(
+        'the event',
+        async () => (await functionLog(platform)).includes('"id":"before-the-kill"'),
+        60_000,
+      );
     });
 
     it('answers after the restart, and leaves nothing behind when it stops', async () => {
@@ -135,7 +178,10 @@ for (const driver of ['process', 'oci'] as const) {
       const { code, stderr } = await platform.down();
       assert.equal(code, 0, stderr);
       const { stdout } = await execute('ps', ['-eo', 'pid,args']);
-      assert.deepEqual(stdout.split('\n').filter((line) => line.includes(platform.data)), []);
+      assert.deepEqual(
+        stdout.split('\n').filter((line) => line.includes(platform.data)),
+        [],
+      );
       if (driver === 'oci') {
         const { stdout: mounts } = await execute('mount', []);
         assert.ok(!mounts.includes(platform.data), mounts);

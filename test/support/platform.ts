@@ -40,7 +40,10 @@ export async function execute(
 }
 
 /** Runs the `knapsack` command. */
-export function knapsack(args: readonly string[], options: { env?: NodeJS.ProcessEnv } = {}): Promise<Output> {
+export function knapsack(
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv } = {},
+): Promise<Output> {
   return execute(process.execPath, [launcher, ...args], options);
 }
 
@@ -62,7 +65,18 @@ export class TestPlatform {
   /** `knapsack up --detach` with the example left out. */
   async up(more: readonly string[] = ['--no-hello']): Promise<PlatformInfo> {
     const ports = ['--api-port', '0', '--gateway-port', '0', '--local-port', '0', '--registry-port', '0'];
-    const args = ['up', '--detach', '-o', 'json', '--data', this.data, '--driver', this.driver, ...ports, ...more];
+    const args = [
+      'up',
+      '--detach',
+      '-o',
+      'json',
+      '--data',
+      this.data,
+      '--driver',
+      this.driver,
+      ...ports,
+      ...more,
+    ];
     const { code, stdout, stderr } = await knapsack(args);
     if (code !== 0) throw new Error(`up failed (${code}): ${stderr}`);
     this.#info = JSON.parse(stdout) as PlatformInfo;
@@ -98,19 +112,32 @@ export class TestPlatform {
   /** Like `curl -H "Host: …" GATEWAY`, or the listener for cluster-local names. */
   curl(
     host: string,
-    options: { local?: boolean; path?: string; method?: string; headers?: Record<string, string>; body?: string } = {},
+    options: {
+      local?: boolean;
+      path?: string;
+      method?: string;
+      headers?: Record<string, string>;
+      body?: string;
+    } = {},
   ): Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; body: string }> {
     const base = options.local ? this.info.local : this.info.gateway;
     return new Promise((resolve, reject) => {
       const call = request(
         new URL(options.path ?? '/', base),
-        { method: options.method ?? 'GET', headers: { host, ...options.headers }, timeout: 60_000, agent: false },
+        {
+          method: options.method ?? 'GET',
+          headers: { host, ...options.headers },
+          timeout: 60_000,
+          agent: false,
+        },
         (response) => {
           let body = '';
           response.setEncoding('utf8');
           response.on('data', (chunk: string) => (body += chunk));
           response.on('error', reject);
-          response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
+          response.on('end', () =>
+            resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+          );
         },
       );
       call.on('timeout', () => call.destroy(new Error('no answer within 60 s')));

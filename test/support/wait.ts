@@ -18,7 +18,8 @@ export async function waitFor<T>(
     } catch (error) {
       failure = String(error);
     }
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}${failure && `; last: ${failure}`}`);
+    if (Date.now() > deadline)
+      throw new Error(`waited ${timeoutMs} ms for ${what}${failure && `; last: ${failure}`}`);
     await delay(20);
   }
 }
