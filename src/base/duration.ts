@@ -34,29 +34,3 @@ export function formatDuration(ms: number): string {
   const seconds = `${rest / 1000}s`;
   return sign + (hours ? `${hours}h${minutes}m${seconds}` : minutes ? `${minutes}m${seconds}` : seconds);
 }
-
-/**
- * A duration in milliseconds as `kubectl get` prints ages: two units at most, fewer as it grows (`90s`, `5m30s`, `3h`,
- * `2d4h`, `3y20d`). Rules of apimachinery `duration.HumanDuration`.
- */
-export function humanDuration(ms: number): string {
-  const seconds = Math.trunc(ms / 1000);
-  if (seconds < -1) return '<invalid>';
-  if (seconds < 0) return '0s';
-  if (seconds < 120) return `${seconds}s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 10) return `${minutes}m${rest(seconds % 60, 's')}`;
-  if (minutes < 180) return `${minutes}m`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 8) return `${hours}h${rest(minutes % 60, 'm')}`;
-  if (hours < 48) return `${hours}h`;
-  const days = Math.floor(hours / 24);
-  if (days < 8) return `${days}d${rest(hours % 24, 'h')}`;
-  if (days < 730) return `${days}d`;
-  const years = Math.floor(days / 365);
-  return days < 8 * 365 ? `${years}y${rest(days % 365, 'd')}` : `${years}y`;
-}
-
-function rest(count: number, unit: string): string {
-  return count === 0 ? '' : `${count}${unit}`;
-}

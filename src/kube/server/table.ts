@@ -1,7 +1,7 @@
 /** Server-side printing: what `kubectl get` shows, as meta.k8s.io/v1 Table. */
 import type { KubeObject } from '../../api/object.ts';
 import type { Cell, Column, ResourceDef } from '../../api/resource.ts';
-import { humanDuration } from '../../base/duration.ts';
+import { formatAge } from '../../api/kubernetes/cells.ts';
 import { compileJsonPath } from './jsonpath.ts';
 
 export type IncludeObject = 'None' | 'Metadata' | 'Object';
@@ -40,23 +40,25 @@ const ageColumn: Column = {
   jsonPath: '.metadata.creationTimestamp',
 };
 
+/**
+ * Name comes first and Age last, unless the definition names them itself; a definition that computes its cells says all
+ * there is after Name.
+ */
 export function makePrinter(def: ResourceDef): TablePrinter {
-  const isWhole = def.columns.some((column) => column.name === 'Name');
-  const hasAge = isWhole || def.columns.some((column) => column.name === 'Age');
-  const own = def.columns.map((column) => cellOf(column));
-  const age = hasAge ? [] : [cellOf(ageColumn)];
-  const columns = hasAge ? def.columns : [...def.columns, ageColumn];
+  const names = new Set(def.columns.map((column) => column.name));
+  const addsName = !names.has('Name');
+  const columns = names.has('Age') || def.cells ? def.columns : [...def.columns, ageColumn];
+  const own = columns.map((column) => cellOf(column));
   return {
-    columns: [...(isWhole ? [] : [nameColumn]), ...columns.map(tableColumn)],
+    columns: [...(addsName ? [nameColumn] : []), ...columns.map(tableColumn)],
     cells(object, now) {
-      const row: Cell[] = isWhole ? [] : [object.metadata.name];
+      const row: Cell[] = addsName ? [object.metadata.name] : [];
       if (def.cells) {
         const cells = def.cells(object, now);
-        def.columns.forEach((column, i) => row.push(formatCell(column, cells[i] ?? null, now)));
+        columns.forEach((column, i) => row.push(formatCell(column, cells[i] ?? null, now)));
       } else {
         for (const cell of own) row.push(cell(object, now));
       }
-      for (const cell of age) row.push(cell(object, now));
       return row;
     },
   };
@@ -81,7 +83,7 @@ function cellOf(column: Column): (object: KubeObject, now: number) => Cell {
 /** A value found by a path, as its column's type shows it; null prints as `<none>`. */
 function formatCell(column: Column, value: unknown, now: number): Cell {
   if (value === undefined || value === null) return column.type === 'date' ? '<unknown>' : null;
-  if (column.type === 'date') return formatAge(value, now);
+  if (column.type === 'date') return ageCell(value, now);
   switch (typeof value) {
     case 'string':
     case 'number':
@@ -92,11 +94,11 @@ function formatCell(column: Column, value: unknown, now: number): Cell {
   }
 }
 
-function formatAge(value: unknown, now: number): Cell {
+function ageCell(value: unknown, now: number): Cell {
   if (typeof value !== 'string') return '<unknown>';
   const at = Date.parse(value);
   // A computed cell may hold a finished age already.
-  return Number.isNaN(at) ? value : humanDuration(now - at);
+  return Number.isNaN(at) ? value : formatAge(now - at);
 }
 
 /** One row; `apiVersion` is that of the meta.k8s.io group the client asked for. */

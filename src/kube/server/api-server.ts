@@ -1,0 +1,191 @@
+/** The HTTPS front of the Kubernetes API: connections, authentication, dispatch, orderly end. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Logger } from '../../base/log.ts';
+import { KnapsackError, messageOf, systemCode } from '../../base/errors.ts';
+import { timestamp } from '../../api/object.ts';
+import { customResourceDefinitions, establish, makeCustomResourceDefinitions } from '../../api/crd.ts';
+import type { ResourceDef } from '../../api/resource.ts';
+import { ApiError } from '../api-error.ts';
+import { authorize, isAnonymousPath, unauthorized, userOf } from './auth.ts';
+import { ClientGone } from './body.ts';
+import { ApiCatalog } from './catalog.ts';
+import { kubernetesVersion, ServerDocuments } from './documents.ts';
+import { asApiFailure, sendFailure, type Exchange } from './exchange.ts';
+import { GeneratedObjects, type ReadService } from './generated-objects.ts';
+import type { LogSource } from './logs.ts';
+import { OpenApiDocuments } from './openapi/index.ts';
+import { splitPath } from './path.ts';
+import type { Pki } from './pki.ts';
+import { ResourceApi } from './resources.ts';
+import type { ApiService } from './service/service.ts';
+
+export interface ApiServerOptions {
+  readonly service: ApiService;
+  /** What is served; CRD objects of the non-builtin ones are generated. */
+  readonly resources: readonly ResourceDef[];
+  readonly pki: Pick<Pki, 'ca' | 'server'>;
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** Output of containers; without it `kubectl logs` gets 503. */
+  readonly logs?: LogSource;
+  readonly log: Logger;
+  /** What `/readyz` says; default: always ready. */
+  readonly isReady?: () => boolean;
+}
+
+export interface ApiServer {
+  /** `https://127.0.0.1:6443`. */
+  readonly url: string;
+  readonly port: number;
+  /** Ends watches, lets running requests finish for a moment, and closes. */
+  close(): Promise<void>;
+}
+
+/** Longer than the 90 s after which Go clients drop an idle connection: the client must be the one that closes. */
+const keepAliveMs = 120_000;
+/** Time for the head of a request, and for all of it with its body. */
+const headMs = 15_000;
+const requestMs = 60_000;
+const closeGraceMs = 2000;
+
+/** Starts serving. Throws CLI_PORT_TAKEN when another program holds the port. */
+export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const { pki, host, log } = options;
+  const closing = new AbortController();
+  const handler = new RequestHandler(options, closing.signal);
+  const server = createServer(
+    {
+      key: pki.server.key,
+      cert: pki.server.cert,
+      ca: pki.ca.cert,
+      requestCert: true,
+      // Whoever comes without a certificate may still ask for health and version.
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: ['http/1.1'],
+      handshakeTimeout: headMs,
+      keepAliveTimeout: keepAliveMs,
+      headersTimeout: headMs,
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: 5000,
+    },
+    (request, response) => void handler.handle(request, response),
+  );
+  server.on('tlsClientError', (error) => log.debug({ error: messageOf(error) }, 'TLS handshake failed'));
+  await listen(server, host, options.port);
+  const { port } = server.address() as AddressInfo;
+  const name = host.includes(':') ? `[${host}]` : host;
+  return {
+    url: `https://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : name}:${port}`,
+    port,
+    close: () => close(server, closing),
+  };
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      const message = `The API server cannot listen on ${host}:${port}: another program holds this port.`;
+      const taken = systemCode(error) === 'EADDRINUSE';
+      reject(taken ? new KnapsackError('CLI_PORT_TAKEN', message, { cause: error }) : error);
+    });
+    server.listen(port, host, () => {
+      server.removeAllListeners('error');
+      resolve();
+    });
+  });
+}
+
+function close(server: Server, closing: AbortController): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), closeGraceMs);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    closing.abort();
+    server.closeIdleConnections();
+  });
+}
+
+class RequestHandler {
+  readonly #documents: ServerDocuments;
+  readonly #resources: ResourceApi;
+  readonly #closing: AbortSignal;
+  readonly #log: Logger;
+
+  constructor(options: ApiServerOptions, closing: AbortSignal) {
+    const { service, resources, log } = options;
+    this.#log = log;
+    this.#closing = closing;
+    const created = timestamp(Date.now());
+    const ownsDefinitions = resources.some((def) => def.plural === customResourceDefinitions.plural);
+    const generated = new Map<ResourceDef, ReadService>();
+    if (!ownsDefinitions) {
+      const make = () =>
+        makeCustomResourceDefinitions(resources).map((definition) => establish(definition, created));
+      generated.set(customResourceDefinitions, new GeneratedObjects(make));
+    }
+    const catalog = new ApiCatalog(resources, [...generated.keys()]);
+    const openApi = new OpenApiDocuments(catalog, kubernetesVersion);
+    this.#documents = new ServerDocuments(catalog, openApi, options.isReady ?? (() => true));
+    this.#resources = new ResourceApi({ catalog, service, generated, logs: options.logs });
+  }
+
+  /** Never rejects: every failure ends as a Status, or as a closed connection when nobody listens any more. */
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await this.#dispatch(request, response);
+    } catch (error) {
+      this.#fail(request, response, error);
+    }
+  }
+
+  async #dispatch(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { path, query } = splitUrl(request.url ?? '/');
+    const segments = splitPath(path);
+    if (!segments) throw new ApiError('BadRequest', 'the path has a malformed percent escape');
+    const user = userOf(request.socket as TLSSocket);
+    if (!user) {
+      if (!isAnonymousPath(path)) throw unauthorized();
+      return this.#documents.sendPublic({ response, segments });
+    }
+    authorize(user, request.method ?? 'GET', path);
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const exchange: Exchange = {
+      request,
+      response,
+      method: request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET'),
+      segments,
+      query: new URLSearchParams(query),
+      user,
+      signal: AbortSignal.any([gone.signal, this.#closing]),
+    };
+    if (await this.#documents.handle(exchange)) return;
+    await this.#resources.handle(exchange);
+  }
+
+  #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    if (error instanceof ClientGone || response.destroyed) return;
+    const failure = asApiFailure(error);
+    if (failure.code >= 500 && failure.reason === 'InternalError') {
+      const stack = error instanceof Error ? error.stack : undefined;
+      this.#log.error(
+        { method: request.method, url: request.url, error: messageOf(error), stack },
+        'request failed',
+      );
+    }
+    if (response.headersSent) response.destroy();
+    else sendFailure({ request, response }, failure);
+  }
+}
+
+function splitUrl(url: string): { path: string; query: string } {
+  const at = url.indexOf('?');
+  return at < 0 ? { path: url, query: '' } : { path: url.slice(0, at), query: url.slice(at + 1) };
+}

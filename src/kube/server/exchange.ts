@@ -1,0 +1,89 @@
+/** One HTTP request with its answer, as the handlers see it. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { KnapsackError, messageOf } from '../../base/errors.ts';
+import { ApiError } from '../api-error.ts';
+import type { User } from './auth.ts';
+import type { AnswerForm } from './media-type.ts';
+import { encodeDocument, type Answer } from './present.ts';
+import { failureStatus } from './status.ts';
+
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** GET for HEAD too: Node leaves the body out by itself. */
+  readonly method: string;
+  /** Decoded segments of the path. */
+  readonly segments: readonly string[];
+  readonly query: URLSearchParams;
+  readonly user: User;
+  /** Aborted when the client has gone or the server closes. */
+  readonly signal: AbortSignal;
+}
+
+type Headers = Readonly<Record<string, string | readonly string[]>>;
+
+export function send(response: ServerResponse, code: number, answer: Answer, headers: Headers = {}): void {
+  response.writeHead(code, {
+    'cache-control': 'no-cache, private',
+    'content-type': answer.contentType,
+    'content-length': answer.body.length,
+    ...(headers as Record<string, string | string[]>),
+  });
+  response.end(answer.body);
+}
+
+export async function sendDocument(
+  response: ServerResponse,
+  code: number,
+  document: object,
+  form: AnswerForm = { format: 'json' },
+): Promise<void> {
+  send(response, code, await encodeDocument(document, form));
+}
+
+export function sendText(response: ServerResponse, code: number, text: string): void {
+  const answer = { contentType: 'text/plain; charset=utf-8', body: Buffer.from(text) };
+  send(response, code, answer, { 'x-content-type-options': 'nosniff' });
+}
+
+/** What kube-apiserver's path router says about a path that nothing is served under. */
+export function sendPageNotFound(response: ServerResponse): void {
+  sendText(response, 404, '404 page not found\n');
+}
+
+/** The ApiError that tells a client about any failure. */
+export function asApiFailure(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof KnapsackError && error.entry.status === 503) {
+    return new ApiError('ServiceUnavailable', `${error.message} ${error.entry.remedy} (${error.code})`);
+  }
+  return new ApiError('InternalError', `Internal error occurred: ${messageOf(error)}`);
+}
+
+/** Answers with a Status. A request whose body was refused is not read further: its connection ends. */
+export function sendFailure(exchange: Pick<Exchange, 'request' | 'response'>, failure: ApiError): void {
+  const { request, response } = exchange;
+  const body = Buffer.from(`${JSON.stringify(failureStatus(failure))}\n`);
+  const retry = failure.details?.retryAfterSeconds;
+  const headers: Record<string, string> = retry === undefined ? {} : { 'retry-after': String(retry) };
+  if (!request.complete) {
+    headers['connection'] = 'close';
+    discardRest(request);
+  }
+  send(response, failure.code, { contentType: 'application/json', body }, headers);
+}
+
+const maxDiscardedBytes = 16 * 1024 * 1024;
+
+/**
+ * Reads on without keeping, so that a client that is still sending gets to see the answer instead of a reset; up to a
+ * bound, behind which it has lost its claim to one.
+ */
+function discardRest(request: IncomingMessage): void {
+  let size = 0;
+  request.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > maxDiscardedBytes) request.destroy();
+  });
+  request.on('error', () => undefined);
+}

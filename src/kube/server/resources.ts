@@ -1,0 +1,248 @@
+/** The resource API: every verb over every resource, between HTTP and the API service. */
+import type { Pod } from '../../api/pods.ts';
+import type { ResourceDef } from '../../api/resource.ts';
+import { ApiError } from '../api-error.ts';
+import type { ObjectKey } from '../client/client.ts';
+import { decodeDeleteOptions, decodeObject, decodePatch, readBody } from './body.ts';
+import { subresourcesOf, type ApiCatalog } from './catalog.ts';
+import { send, sendDocument, sendPageNotFound, type Exchange } from './exchange.ts';
+import type { ReadService } from './generated-objects.ts';
+import { logOptions, type LogSource } from './logs.ts';
+import { negotiate, objectTransforms, type AnswerForm } from './media-type.ts';
+import { deleteOptions, flag, includeObject, listOptions, watchOptions, writeOptions } from './options.ts';
+import { resolveResourcePath, type ResourcePath } from './path.ts';
+import { Presenter } from './present.ts';
+import type { GetRequest, ListRequest, ObjectSubresource, Served, WriteResult } from './service/requests.ts';
+import type { ApiService } from './service/service.ts';
+import { deletedStatus, methodNotAllowed } from './status.ts';
+import { eventEncoder, streamText, streamWatch } from './streams.ts';
+
+export interface ResourceApiOptions {
+  readonly catalog: ApiCatalog;
+  readonly service: ApiService;
+  /** Sources of the read-only resources. */
+  readonly generated: ReadonlyMap<ResourceDef, ReadService>;
+  readonly logs: LogSource | undefined;
+}
+
+interface Target extends Exchange {
+  readonly def: ResourceDef;
+  readonly namespace: string | undefined;
+  readonly subresource: ObjectSubresource | undefined;
+}
+
+interface ItemTarget extends Target {
+  readonly key: ObjectKey;
+}
+
+export class ResourceApi {
+  readonly #catalog: ApiCatalog;
+  readonly #service: ApiService;
+  readonly #generated: ReadonlyMap<ResourceDef, ReadService>;
+  readonly #logs: LogSource | undefined;
+  readonly #presenter = new Presenter();
+
+  constructor(options: ResourceApiOptions) {
+    this.#catalog = options.catalog;
+    this.#service = options.service;
+    this.#generated = options.generated;
+    this.#logs = options.logs;
+  }
+
+  /** Answers, or throws an ApiError for the caller to word. */
+  async handle(exchange: Exchange): Promise<void> {
+    const path = resolveResourcePath(this.#catalog, exchange.segments);
+    if (!path || !this.#hasSubresource(path)) return sendPageNotFound(exchange.response);
+    const { def, name, namespace, subresource } = path;
+    if (this.#catalog.isReadOnly(def) && exchange.method !== 'GET') throw methodNotAllowed();
+    if (subresource === 'log') return this.#log(exchange, path);
+    const target: Target = {
+      ...exchange,
+      def,
+      namespace,
+      subresource: subresource as ObjectSubresource | undefined,
+    };
+    if (name === undefined) return this.#collection(target);
+    return this.#item({ ...target, key: namespace === undefined ? { name } : { namespace, name } });
+  }
+
+  #hasSubresource({ def, subresource }: ResourcePath): boolean {
+    if (subresource === undefined) return true;
+    return !this.#catalog.isReadOnly(def) && subresourcesOf(def).some(({ name }) => name === subresource);
+  }
+
+  #collection(target: Target): Promise<void> {
+    const { method, def, namespace, query } = target;
+    const writable = !def.namespaced || namespace !== undefined;
+    if (method === 'GET') {
+      return flag(query, 'watch')
+        ? this.#watch(target, watchOptions(query, namespace))
+        : this.#list(target, listOptions(query, namespace));
+    }
+    if (method === 'POST' && writable) return this.#create(target);
+    if (method === 'DELETE' && writable) return this.#deleteCollection(target);
+    throw methodNotAllowed();
+  }
+
+  #item(target: ItemTarget): Promise<void> {
+    const { method, subresource, query, namespace, key } = target;
+    if (subresource === 'finalize' && method !== 'PUT') throw methodNotAllowed();
+    switch (method) {
+      case 'GET':
+        if (!flag(query, 'watch') || subresource) return this.#get(target);
+        // Watching one object by its path is the old spelling of a field selector.
+        return this.#watch(target, {
+          ...watchOptions(query, namespace),
+          fieldSelector: `metadata.name=${key.name.replace(/[\\,=]/g, String.raw`\$&`)}`,
+        });
+      case 'PUT':
+        return this.#update(target);
+      case 'PATCH':
+        return this.#patch(target);
+      case 'DELETE':
+        if (subresource) throw methodNotAllowed();
+        return this.#delete(target);
+      default:
+        throw methodNotAllowed();
+    }
+  }
+
+  #reader(def: ResourceDef): ReadService {
+    return this.#generated.get(def) ?? this.#service;
+  }
+
+  // ---- reads -------------------------------------------------------------------------------------------------
+
+  async #get(target: ItemTarget): Promise<void> {
+    const { def, key, query, subresource } = target;
+    const form = answerForm(target);
+    const include = includeObject(query);
+    const resourceVersion = query.get('resourceVersion');
+    const request: GetRequest = {
+      ...(subresource ? { subresource } : {}),
+      ...(resourceVersion ? { resourceVersion } : {}),
+    };
+    const generated = this.#generated.get(def);
+    const found = await (generated ? generated.get(def, key) : this.#service.get(def, key, request));
+    send(target.response, 200, await this.#presenter.object(shownAs(target), found, form, include));
+  }
+
+  async #list(target: Target, request: ListRequest): Promise<void> {
+    const { def, query } = target;
+    const form = answerForm(target);
+    const include = includeObject(query);
+    const result = await this.#reader(def).list(def, request);
+    send(target.response, 200, await this.#presenter.list(def, result, form, include));
+  }
+
+  #watch(target: Target, request: ReturnType<typeof watchOptions>): Promise<void> {
+    const { def, query, signal } = target;
+    const encode = eventEncoder(this.#presenter, def, answerForm(target), includeObject(query));
+    return streamWatch(target, () => this.#reader(def).watch(def, { ...request, signal }), encode);
+  }
+
+  async #log(exchange: Exchange, path: ResourcePath): Promise<void> {
+    const { def, namespace = '', name = '' } = path;
+    if (exchange.method !== 'GET') throw methodNotAllowed();
+    const { object } = await this.#service.get(def, { namespace, name });
+    const options = logOptions(object as Pod, exchange.query, exchange.signal);
+    if (!this.#logs) throw new ApiError('ServiceUnavailable', 'no node agent runs in this process');
+    await streamText(exchange, await this.#logs.open(namespace, name, options));
+  }
+
+  // ---- writes ------------------------------------------------------------------------------------------------
+
+  async #create(target: Target): Promise<void> {
+    const { def, request, query, user, namespace } = target;
+    const options = writeOptions(query, 'CreateOptions', user.name);
+    const form = answerForm(target);
+    const body = await decodeObject(await readBody(request), request.headers['content-type'], def);
+    await this.#written(target, 201, form, await this.#service.create(def, namespace, body, options));
+  }
+
+  async #update(target: ItemTarget): Promise<void> {
+    const { def, request, query, user, key, subresource } = target;
+    const options = writeOptions(query, 'UpdateOptions', user.name);
+    const form = answerForm(target);
+    const body = await decodeObject(
+      await readBody(request),
+      request.headers['content-type'],
+      shownAs(target),
+    );
+    const result = await this.#service.update(def, key, body, {
+      ...options,
+      ...(subresource ? { subresource } : {}),
+    });
+    await this.#written(target, 200, form, result);
+  }
+
+  async #patch(target: ItemTarget): Promise<void> {
+    const { def, request, query, user, key, subresource } = target;
+    const options = writeOptions(query, 'PatchOptions', user.name);
+    const form = answerForm(target);
+    const patch = await decodePatch(await readBody(request), request.headers['content-type'], def);
+    const result = await this.#service.patch(def, key, patch, {
+      ...options,
+      ...(subresource ? { subresource } : {}),
+    });
+    await this.#written(target, 200, form, result);
+  }
+
+  async #written(target: Target, code: number, form: AnswerForm, result: WriteResult): Promise<void> {
+    const answer = await this.#presenter.object(shownAs(target), result, form, includeObject(target.query));
+    const warnings = result.warnings.map(warningHeader);
+    send(target.response, code, answer, warnings.length > 0 ? { warning: warnings } : {});
+  }
+
+  async #delete(target: ItemTarget): Promise<void> {
+    const { def, request, query, user, key, response } = target;
+    const form = answerForm(target);
+    const body = await decodeDeleteOptions(await readBody(request), request.headers['content-type']);
+    const result = await this.#service.delete(def, key, deleteOptions(query, body, user.name));
+    if (result.removed)
+      return sendDocument(response, 200, deletedStatus(def, result.object), { format: form.format });
+    const served: Served = result;
+    send(response, 200, await this.#presenter.object(def, served, form, includeObject(query)));
+  }
+
+  async #deleteCollection(target: Target): Promise<void> {
+    const { def, request, query, user, namespace, response } = target;
+    const form = answerForm(target);
+    const body = await decodeDeleteOptions(await readBody(request), request.headers['content-type']);
+    const options = deleteOptions(query, body, user.name);
+    const result = await this.#service.deleteCollection(def, listOptions(query, namespace), options);
+    send(response, 200, await this.#presenter.list(def, result, form, includeObject(query)));
+  }
+}
+
+function answerForm(exchange: Exchange): AnswerForm {
+  return negotiate(exchange.request.headers.accept, objectTransforms);
+}
+
+/** The kind that a subresource shows: Scale has its own columns. */
+function shownAs(target: Target): ResourceDef {
+  return target.subresource === 'scale' ? scaleResource : target.def;
+}
+
+const scaleResource: ResourceDef = {
+  group: 'autoscaling',
+  version: 'v1',
+  kind: 'Scale',
+  listKind: 'ScaleList',
+  plural: 'scales',
+  singular: 'scale',
+  namespaced: true,
+  builtin: true,
+  schema: { $ref: 'autoscaling.v1.Scale' },
+  columns: [
+    { name: 'Desired', type: 'integer', jsonPath: '.spec.replicas' },
+    { name: 'Available', type: 'integer', jsonPath: '.status.replicas' },
+  ],
+};
+
+/** RFC 7234 §5.5, code 299 without an agent, as Kubernetes sends warnings. */
+function warningHeader(text: string): string {
+  // Header values carry visible ASCII alone; anything else could end the header or be refused by the client.
+  const safe = text.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, String.raw`\$&`);
+  return `299 - "${safe.slice(0, 1024)}"`;
+}

@@ -1,0 +1,150 @@
+/** Answers that go on: watches and logs. A reader that does not keep up is cut off; nothing grows without bound. */
+import type { ServerResponse } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ResourceDef } from '../../api/resource.ts';
+import type { ApiError } from '../api-error.ts';
+import { asApiFailure, type Exchange } from './exchange.ts';
+import type { AnswerForm } from './media-type.ts';
+import type { Presenter } from './present.ts';
+import { failureStatus } from './status.ts';
+import type { ServedEvent } from './service/requests.ts';
+import { partialMetadata, type IncludeObject } from './table.ts';
+
+/** Bytes that may wait for a reader before the stream pauses. */
+const maxWaitingBytes = 1024 * 1024;
+/** A reader that takes nothing for this long is cut off. */
+const maxStallMs = 30_000;
+
+/** Writes; resolves when there is room for more. Rejects when the reader is gone or stalls. */
+class BoundedWriter {
+  readonly #response: ServerResponse;
+  #corked = false;
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  write(bytes: Buffer): Promise<void> | undefined {
+    const response = this.#response;
+    if (!this.#corked) {
+      // What becomes ready in the same turn of the loop leaves in one packet.
+      this.#corked = true;
+      response.cork();
+      process.nextTick(() => {
+        this.#corked = false;
+        response.uncork();
+      });
+    }
+    response.write(bytes);
+    return response.writableLength > maxWaitingBytes ? this.#drained() : undefined;
+  }
+
+  #drained(): Promise<void> {
+    const response = this.#response;
+    return new Promise((resolve, reject) => {
+      const settle = (act: () => void): void => {
+        clearTimeout(timer);
+        response.off('drain', onDrain).off('close', onClose);
+        act();
+      };
+      const onDrain = (): void => settle(resolve);
+      const onClose = (): void => settle(() => reject(new Error('the reader is gone')));
+      const timer = setTimeout(() => {
+        settle(() => reject(new Error('the reader is too slow')));
+        response.destroy();
+      }, maxStallMs);
+      response.on('drain', onDrain).on('close', onClose);
+    });
+  }
+}
+
+/**
+ * Streams events until the source ends. `start` may fail: an expired version becomes an ERROR event, as clients expect
+ * of a watch; any other failure is thrown.
+ */
+export async function streamWatch(
+  exchange: Exchange,
+  start: () => Promise<AsyncIterable<ServedEvent>>,
+  encode: (event: ServedEvent) => Buffer,
+): Promise<void> {
+  const { response } = exchange;
+  let events: AsyncIterable<ServedEvent>;
+  try {
+    events = await start();
+  } catch (error) {
+    const failure = asApiFailure(error);
+    if (failure.code !== 410) throw failure;
+    beginStream(response, 'application/json');
+    response.end(errorLine(failure));
+    return;
+  }
+  beginStream(response, 'application/json');
+  const writer = new BoundedWriter(response);
+  try {
+    for await (const event of events) {
+      const room = writer.write(encode(event));
+      if (room) await room;
+    }
+    response.end();
+  } catch (error) {
+    if (response.writable) response.end(errorLine(asApiFailure(error)));
+  }
+}
+
+/** How the events of a watch are written in the form that was asked for. */
+export function eventEncoder(
+  presenter: Presenter,
+  def: ResourceDef,
+  form: AnswerForm,
+  include: IncludeObject,
+): (event: ServedEvent) => Buffer {
+  const { as } = form;
+  if (!as) return (event) => event.line;
+  const apiVersion = `${as.group}/${as.version}`;
+  return ({ type, object }) => {
+    const { resourceVersion } = object.metadata;
+    const shown =
+      as.kind === 'Table'
+        ? presenter.table(def, type === 'BOOKMARK' ? [] : [object], {
+            apiVersion,
+            include,
+            metadata: { resourceVersion },
+          })
+        : partialMetadata(object, apiVersion);
+    return Buffer.from(`${JSON.stringify({ type, object: shown })}\n`);
+  };
+}
+
+function errorLine(failure: ApiError): string {
+  return `${JSON.stringify({ type: 'ERROR', object: failureStatus(failure) })}\n`;
+}
+
+/** Clients wait for the head of a stream before anything else, so it goes out at once. */
+function beginStream(response: ServerResponse, contentType: string): void {
+  response.writeHead(200, { 'cache-control': 'no-cache, private', 'content-type': contentType });
+  response.flushHeaders();
+}
+
+/** How long a log source may take to say that it cannot deliver, before the answer begins. */
+const firstChunkMs = 300;
+
+/** Streams text. A failure before the first bytes is thrown; a later one ends the answer. */
+export async function streamText(exchange: Exchange, source: AsyncIterable<Buffer>): Promise<void> {
+  const { response } = exchange;
+  const chunks = source[Symbol.asyncIterator]();
+  const first = chunks.next();
+  await Promise.race([first, delay(firstChunkMs, undefined, { ref: false })]);
+  beginStream(response, 'text/plain');
+  const writer = new BoundedWriter(response);
+  try {
+    for (let next = await first; !next.done; next = await chunks.next()) {
+      const room = writer.write(next.value);
+      if (room) await room;
+    }
+    response.end();
+  } catch {
+    response.destroy();
+  } finally {
+    await chunks.return?.();
+  }
+}
