@@ -1,9 +1,8 @@
 /** Jobs and cron jobs. */
-import { humanDuration } from '../../base/duration.ts';
 import { deepEqual } from '../../base/json.ts';
 import type { KubernetesTypes } from '../generated/kubernetes-types.ts';
 import type { Issue } from '../resource.ts';
-import { ageColumn, ageOf, ageSince, column, containerCells, workloadColumns } from './cells.ts';
+import { ageColumn, ageOf, ageSince, column, containerCells, formatAge, workloadColumns } from './cells.ts';
 import { kubernetesResource, oldOf, type KubernetesObject } from './define.ts';
 import { defaultPodTemplate } from './pod-defaults.ts';
 import { podTemplateIssues } from './pod-validation.ts';
@@ -64,7 +63,7 @@ function completions(job: Job): string {
 function runTime(job: Job, now: number): string {
   const { startTime, completionTime } = job.status ?? {};
   if (!startTime) return '';
-  return humanDuration((completionTime ? Date.parse(completionTime) : now) - Date.parse(startTime));
+  return formatAge((completionTime ? Date.parse(completionTime) : now) - Date.parse(startTime));
 }
 
 /** Labels that tie a job's pods to it; the old name is still what most selectors in the wild use. */

@@ -1,13 +1,35 @@
 /** Pieces of table rows, worded as kubectl's server-side printer does (kubernetes pkg/printers). */
-import { humanDuration } from '../../base/duration.ts';
 import type { KubernetesTypes } from '../generated/kubernetes-types.ts';
 import type { KubeObject } from '../object.ts';
 import type { Column } from '../resource.ts';
 
+/** A rounded duration: `45s`, `3m20s`, `5h`, `2d4h`, `3y` (apimachinery `duration.HumanDuration`). */
+export function formatAge(ms: number): string {
+  const seconds = Math.trunc(ms / 1000);
+  if (seconds < -1) return '<invalid>';
+  if (seconds < 0) return '0s';
+  if (seconds < 120) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 10) return two(minutes, 'm', seconds % 60, 's');
+  if (minutes < 180) return `${minutes}m`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 8) return two(hours, 'h', minutes % 60, 'm');
+  if (hours < 48) return `${hours}h`;
+  const days = Math.floor(hours / 24);
+  if (days < 8) return two(days, 'd', hours % 24, 'h');
+  if (days < 730) return `${days}d`;
+  const years = Math.floor(days / 365);
+  return days < 2920 ? two(years, 'y', days % 365, 'd') : `${years}y`;
+}
+
+function two(big: number, bigUnit: string, small: number, smallUnit: string): string {
+  return small === 0 ? `${big}${bigUnit}` : `${big}${bigUnit}${small}${smallUnit}`;
+}
+
 /** Age since an RFC 3339 time; `<unknown>` when there is none. */
 export function ageSince(time: string | undefined, now: number): string {
   const at = time ? Date.parse(time) : Number.NaN;
-  return Number.isNaN(at) ? '<unknown>' : humanDuration(now - at);
+  return Number.isNaN(at) ? '<unknown>' : formatAge(now - at);
 }
 
 export function ageOf(object: KubeObject, now: number): string {

@@ -87,6 +87,7 @@ const causeReasons: { readonly [type: string]: string } = {
   Invalid: 'FieldValueInvalid',
   NotSupported: 'FieldValueNotSupported',
   Duplicate: 'FieldValueDuplicate',
+  NotFound: 'FieldValueNotFound',
   Forbidden: 'FieldValueForbidden',
   TypeInvalid: 'FieldValueTypeInvalid',
   TooLong: 'FieldValueTooLong',
@@ -112,6 +113,8 @@ function issueHead(issue: Issue): string {
       return `Too many: ${shown(issue.value)}`;
     case 'NotSupported':
       return `Unsupported value: ${shown(issue.value)}`;
+    case 'NotFound':
+      return `Not found: ${shown(issue.value)}`;
     case 'Duplicate':
       return `Duplicate value: ${shown(issue.value)}`;
     default:

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../../base/clock.ts';
 import { deepEqual } from '../../../base/json.ts';
 import { randomSuffix } from '../../../base/names.ts';
-import { timestamp, type ObjectMeta, type UntypedObject } from '../../../api/object.ts';
+import { timestamp, type KubeObject, type ObjectMeta, type UntypedObject } from '../../../api/object.ts';
 import type { Issue, ResourceDef } from '../../../api/resource.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import { ApiError } from '../../api-error.ts';
@@ -52,6 +52,13 @@ export class ApiService {
   readonly #reads: Reads;
   readonly #queries: Queries;
   readonly #namespaces: Table | undefined;
+
+  /** What admission may look at: the newest objects, durable or not, as the write that follows comes after them. */
+  readonly #view = <T extends KubeObject>(def: ResourceDef<T>): T[] =>
+    this.#reads
+      .table(def)
+      .records()
+      .map((record) => record.object as T);
 
   constructor(options: ApiServiceOptions) {
     this.resources = options.resources;
@@ -119,6 +126,7 @@ export class ApiService {
       user: request.user,
       dryRun: request.dryRun ?? false,
       now,
+      stored: this.#view,
     } as const;
     admit(def, object, context, []);
     const key = keyIn(def, meta);
@@ -253,6 +261,7 @@ export class ApiService {
       user: request.user,
       dryRun: request.dryRun ?? false,
       now,
+      stored: this.#view,
       ...(subresource ? { subresource } : {}),
     } as const;
     admit(def, next, context, issues);
