@@ -1,10 +1,12 @@
 /** Every resource that Knapsack defines, by group folder. The API server serves these; CRD documents come from them. */
 import { autoscalingResources } from './autoscaling/index.ts';
 import { cachingResources } from './caching/index.ts';
+import { eventingResources } from './eventing/index.ts';
 import { kubernetesResources } from './kubernetes/index.ts';
 import { networkingResources } from './networking/index.ts';
 import type { ResourceDef } from './resource.ts';
 import { servingResources } from './serving/index.ts';
+import { sourcesResources } from './sources/index.ts';
 
 /** Filled group by group: import the folder's `resources` and spread it here. */
 export const resources: readonly ResourceDef[] = [
@@ -13,4 +15,6 @@ export const resources: readonly ResourceDef[] = [
   ...autoscalingResources,
   ...networkingResources,
   ...cachingResources,
+  ...eventingResources,
+  ...sourcesResources,
 ];

@@ -1,0 +1,16 @@
+/** Writes a status when it differs from the one that is there. */
+import { deepEqual } from '../base/json.ts';
+import type { KubeObject } from '../api/object.ts';
+import type { ResourceDef } from '../api/resource.ts';
+import type { Client } from '../kube/client/client.ts';
+
+/** Conflicts are thrown: the kernel looks again. */
+export async function writeStatus<T extends KubeObject & { status?: unknown }>(
+  client: Client,
+  def: ResourceDef<T>,
+  object: T,
+  status: NonNullable<T['status']>,
+): Promise<void> {
+  if (deepEqual(object.status, status)) return;
+  await client.update(def, { ...object, status }, { subresource: 'status' });
+}
