@@ -75,8 +75,12 @@ function filterStep(path: string, wantsEqual: boolean, literal: string): Step {
       Array.isArray(value)
         ? value.filter((item) => {
             const [found] = inner(item);
-            return found !== undefined && (String(found) === literal) === wantsEqual;
+            return isScalar(found) && (String(found) === literal) === wantsEqual;
           })
         : [],
     );
+}
+
+function isScalar(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
 }

@@ -100,7 +100,8 @@ export function deleteOptions(query: URLSearchParams, body: unknown, user: strin
   const policy = given['propagationPolicy'] ?? text(query, 'propagationPolicy');
   const propagationPolicy = propagationPolicies.find((word) => word === policy);
   if (policy !== undefined && propagationPolicy === undefined) {
-    throw invalidOption('DeleteOptions', 'propagationPolicy', String(policy), propagationPolicies);
+    const shown = typeof policy === 'string' ? policy : JSON.stringify(policy);
+    throw invalidOption('DeleteOptions', 'propagationPolicy', shown, propagationPolicies);
   }
   const orphan =
     given['orphanDependents'] ??

@@ -1,5 +1,4 @@
 /** The resource API: every verb over every resource, between HTTP and the API service. */
-import type { Pod } from '../../api/pods.ts';
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
 import type { ObjectKey } from '../client/client.ts';
@@ -145,7 +144,7 @@ export class ResourceApi {
     const { def, namespace = '', name = '' } = path;
     if (exchange.method !== 'GET') throw methodNotAllowed();
     const { object } = await this.#service.get(def, { namespace, name });
-    const options = logOptions(object as Pod, exchange.query, exchange.signal);
+    const options = logOptions(object, exchange.query, exchange.signal);
     if (!this.#logs) throw new ApiError('ServiceUnavailable', 'no node agent runs in this process');
     await streamText(exchange, await this.#logs.open(namespace, name, options));
   }

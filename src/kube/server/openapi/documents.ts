@@ -5,15 +5,16 @@ import { operationsOf, pathParameters, type Operation, type Parameter, type Payl
 import { addResource, definitionName, Definitions, type Doc } from './schemas.ts';
 
 const answerTypes = ['application/json', 'application/json;stream=watch', 'application/yaml'];
-const bodyTypes: Readonly<Record<string, readonly string[]>> = {
-  patch: [
+/** kubectl apply learns from these whether a kind takes strategic merge patches. */
+function bodyTypes(def: ResourceDef, operation: Operation): readonly string[] {
+  if (operation.method !== 'patch') return ['*/*'];
+  const strategic = def.builtin && !operation.path.endsWith('/scale');
+  return [
     'application/json-patch+json',
     'application/merge-patch+json',
-    'application/strategic-merge-patch+json',
-    'application/apply-patch+yaml',
-  ],
-};
-const anyBody = ['*/*'];
+    ...(strategic ? ['application/strategic-merge-patch+json'] : []),
+  ];
+}
 
 /** Swagger 2.0 of everything. `version` is the Kubernetes version that the server speaks. */
 export function makeOpenApiV2(catalog: ApiCatalog, version: string): Doc {
@@ -43,7 +44,7 @@ function operationV2(definitions: Definitions, def: ResourceDef, operation: Oper
   return {
     description: operation.description,
     operationId: operation.id,
-    consumes: bodyTypes[operation.method] ?? anyBody,
+    consumes: bodyTypes(def, operation),
     produces: operation.answer === 'text' ? ['text/plain'] : answerTypes,
     schemes: ['https'],
     parameters: [
@@ -98,7 +99,7 @@ function operationV3(definitions: Definitions, def: ResourceDef, operation: Oper
     ...(body
       ? {
           requestBody: {
-            content: content(bodyTypes[operation.method] ?? anyBody, body),
+            content: content(bodyTypes(def, operation), body),
             required: operation.method !== 'delete',
           },
         }
