@@ -30,6 +30,7 @@ import {
 import type { ObjectKey } from '../../kube/client/client.ts';
 import { brokerUrl, deadLetterStatus, isOurs } from '../broker/reconciler.ts';
 import type { BrokerTopics } from '../broker/topics.ts';
+import type { Topic } from '../buses/bus.ts';
 import {
   brokerDefaultsName,
   builtinDelivery,
@@ -103,6 +104,8 @@ export function makeTriggerController(env: ControllerEnv, parts: TriggerControll
     values['DependencyReady'] = await dependencyReady(trigger, namespace);
     await subscribe(trigger, broker, subscriber, deadLetterSink, values);
     await writeStatus(env.client, triggers, trigger, nextStatus(trigger, values, subscriber, deadLetterSink));
+    // Only the disk can be at fault, and nothing tells when it is well again.
+    if (values['SubscriptionReady']?.status === 'False') return { requeue: true };
     if (values['DependencyReady'].status !== 'True') return { requeueAfter: dependencyPollMs };
   }
 
@@ -195,8 +198,7 @@ export function makeTriggerController(env: ControllerEnv, parts: TriggerControll
     const { namespace = '', name, uid = '' } = trigger.metadata;
     const key = `${namespace}/${name}`;
     const brokerKey = `${namespace}/${trigger.spec?.broker}`;
-    const topic = broker && parts.topics.get(brokerKey, broker.metadata.uid ?? '');
-    if (!broker || !topic) {
+    if (!broker || broker.metadata.deletionTimestamp) {
       await parts.subscriptions.deactivate(key);
       values['SubscriptionReady'] = conditionUnknown(
         'SubscriptionNotConfigured',
@@ -204,7 +206,10 @@ export function makeTriggerController(env: ControllerEnv, parts: TriggerControll
       );
       return;
     }
+    let topic: Topic;
     try {
+      // Whoever of the two reconcilers comes first opens it: nothing would call this one again when the other does.
+      topic = await parts.topics.open(brokerKey, broker.metadata.uid ?? '');
       await topic.createGroup(uid);
     } catch (error) {
       values['SubscriptionReady'] = conditionFalse('NotSubscribed', messageOf(error));
