@@ -1,5 +1,6 @@
 /** Every resource that Knapsack defines, by group folder. The API server serves these; CRD documents come from them. */
 import { autoscalingResources } from './autoscaling/index.ts';
+import { buildResources } from './build/index.ts';
 import { cachingResources } from './caching/index.ts';
 import { eventingResources } from './eventing/index.ts';
 import { kubernetesResources } from './kubernetes/index.ts';
@@ -17,4 +18,5 @@ export const resources: readonly ResourceDef[] = [
   ...cachingResources,
   ...eventingResources,
   ...sourcesResources,
+  ...buildResources,
 ];
