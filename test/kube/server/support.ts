@@ -1,0 +1,109 @@
+/** The real API server on a memory store, and plain HTTPS requests to it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { request, type RequestOptions } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '../../../src/base/clock.ts';
+import { silentLogger } from '../../../src/base/log.ts';
+import type { ResourceDef } from '../../../src/api/resource.ts';
+import { resources as allResources } from '../../../src/api/registry.ts';
+import { startApiServer, type ApiServer } from '../../../src/kube/server/api-server.ts';
+import { writeKubeconfig } from '../../../src/kube/server/kubeconfig.ts';
+import type { LogSource } from '../../../src/kube/server/logs.ts';
+import { ensurePki, type Pki } from '../../../src/kube/server/pki.ts';
+import { startTestApi, type TestApi } from '../../support/api.ts';
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: NodeJS.Dict<string | string[]>;
+  readonly body: Buffer;
+  /** The body as JSON. */
+  json<T = Record<string, unknown>>(): T;
+}
+
+export interface CallOptions {
+  readonly headers?: Record<string, string>;
+  readonly body?: string | Buffer | object;
+  /** Default: the administrator's certificate. */
+  readonly identity?: { cert: string; key: string } | 'anonymous';
+}
+
+export interface TestServer {
+  readonly api: TestApi;
+  readonly server: ApiServer;
+  readonly pki: Pki;
+  readonly dir: string;
+  readonly kubeconfig: string;
+  call(method: string, path: string, options?: CallOptions): Promise<Reply>;
+  /** TLS options of the administrator, for hand-made requests. */
+  tls(): RequestOptions;
+  close(): Promise<void>;
+}
+
+export async function startTestServer(
+  options: { clock?: Clock; logs?: LogSource; resources?: readonly ResourceDef[] } = {},
+): Promise<TestServer> {
+  const dir = mkdtempSync(join(tmpdir(), 'knapsack-api-'));
+  const api = await startTestApi(options);
+  const pki = ensurePki(join(dir, 'pki'));
+  const server = await startApiServer({
+    service: api.service,
+    resources: [...allResources, ...(options.resources ?? [])],
+    pki,
+    host: '127.0.0.1',
+    port: 0,
+    log: silentLogger,
+    ...(options.logs ? { logs: options.logs } : {}),
+  });
+  const kubeconfig = join(dir, 'kubeconfig');
+  writeKubeconfig(kubeconfig, { server: server.url, ca: pki.ca.cert, ...pki.admin });
+  const tls = (identity: CallOptions['identity'] = pki.admin): RequestOptions => ({
+    host: '127.0.0.1',
+    port: server.port,
+    ca: pki.ca.cert,
+    agent: false,
+    ...(identity === 'anonymous' ? {} : identity),
+  });
+  return {
+    api,
+    server,
+    pki,
+    dir,
+    kubeconfig,
+    tls,
+    call: (method, path, call = {}) => send({ ...tls(call.identity), method, path }, call),
+    async close() {
+      await server.close();
+      await api.close();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+function send(target: RequestOptions, call: CallOptions): Promise<Reply> {
+  const { body = '' } = call;
+  const bytes = typeof body === 'string' || Buffer.isBuffer(body) ? Buffer.from(body) : Buffer.from(JSON.stringify(body));
+  const headers = {
+    ...(bytes.length > 0 ? { 'content-length': bytes.length, 'content-type': 'application/json' } : {}),
+    ...call.headers,
+  };
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ ...target, headers }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const all = Buffer.concat(chunks);
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: all,
+          json: <T>() => JSON.parse(all.toString()) as T,
+        });
+      });
+    });
+    outgoing.setTimeout(30_000, () => outgoing.destroy(new Error(`no answer to ${target.method} ${target.path}`)));
+    outgoing.on('error', reject);
+    outgoing.end(bytes);
+  });
+}
