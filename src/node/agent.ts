@@ -1,0 +1,303 @@
+/** The node agent: what a kubelet, a scheduler of one node and a container runtime's manager do, for this machine. */
+import { mkdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { configMaps, secrets } from '../api/kubernetes/core.ts';
+import { nodes, type Node } from '../api/kubernetes/nodes.ts';
+import { pods } from '../api/kubernetes/pods.ts';
+import { keyOf } from '../api/object.ts';
+import { isPodTerminal, type Pod } from '../api/pods.ts';
+import { isNotFound } from '../kube/api-error.ts';
+import type { Client } from '../kube/client/client.ts';
+import type { Informers } from '../kube/client/informer.ts';
+import type { LogSource } from '../kube/server/logs.ts';
+import { StartQueue } from './admission.ts';
+import { chooseDriver, tagOf, type DriverChoice } from './drivers/choose.ts';
+import type { Driver, SandboxSpec } from './drivers/driver.ts';
+import { ApiEventRecorder } from './events.ts';
+import type { ImageProvider } from './images.ts';
+import { PodLogs } from './log-source.ts';
+import { LogStore } from './logs/log-store.ts';
+import { NodeKeeper } from './node-keeper.ts';
+import { readMachine } from './node-object.ts';
+import { PodWorker } from './pod-worker.ts';
+import { loadPods } from './saved-pod.ts';
+import { whyUnschedulable } from './scheduling.ts';
+import type { DataReader, TokenSource } from './volume-files.ts';
+import { sweepMemoryVolumes } from './volumes.ts';
+import type { WorkerEnv } from './worker-env.ts';
+
+export interface NodeAgentOptions {
+  readonly client: Client;
+  readonly informers: Informers;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The agent keeps everything below `<dataDir>/node`. */
+  readonly dataDir: string;
+  readonly nodeName: string;
+  readonly driver: DriverChoice;
+  readonly images: ImageProvider;
+  /** Called before a deleted pod's containers are told to stop: drains the gateway. The grace period bounds it. */
+  readonly beforeStop?: (pod: Pod) => Promise<void>;
+  /** The environment of Knapsack: only PATH is used, to find programs. */
+  readonly hostEnv?: Readonly<Record<string, string | undefined>>;
+  /** Variables for every container that does not turn service links off: `KUBERNETES_SERVICE_HOST`… */
+  readonly serviceEnv?: (pod: Pod) => ReadonlyMap<string, string>;
+  /** What /etc/resolv.conf says in pods with their own network. Default: as on the host. */
+  readonly dns?: (pod: Pod) => SandboxSpec['dns'];
+  /** Tokens for projected service account volumes. Without it such files are left out. */
+  readonly token?: TokenSource;
+}
+
+export interface NodeAgent {
+  readonly driver: { readonly name: string; readonly reason: string };
+  readonly logs: LogSource;
+  /** Where processes of this machine can be reached from pods: the bridge, or loopback. */
+  readonly hostAddress: string;
+  /** `removePods`: nothing of any pod is left (their objects stay). Otherwise pods run on and are adopted later. */
+  close(options: { removePods: boolean }): Promise<void>;
+}
+
+/** Resolves when the Node is registered and what an earlier agent left is adopted or removed. Throws NODE_NO_DRIVER. */
+export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAgent> {
+  const { dataDir, log, hostEnv = process.env } = options;
+  const nodeDir = join(dataDir, 'node');
+  // Passable, so that containers under other users reach their files; what is secret is closed further down.
+  mkdirSync(join(nodeDir, 'pods'), { recursive: true, mode: 0o711 });
+  const driver = await chooseDriver(options.driver, { dataDir: nodeDir, hostEnv, log });
+  log.info({ driver: driver.name, reason: driver.reason }, 'pod driver chosen');
+  const agent = new Agent(options, nodeDir, driver);
+  await agent.start();
+  return agent;
+}
+
+class Agent implements NodeAgent {
+  readonly driver: Driver;
+  readonly logs: PodLogs;
+  readonly hostAddress: string;
+  readonly #options: NodeAgentOptions;
+  readonly #log: Logger;
+  readonly #podsDir: string;
+  readonly #tag: string;
+  readonly #keeper: NodeKeeper;
+  readonly #recorder: ApiEventRecorder;
+  readonly #logStore: LogStore;
+  readonly #env: WorkerEnv;
+  /** By pod uid. */
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #unsubscribe: (() => void)[] = [];
+  #node: Node | undefined;
+  #closing = false;
+
+  constructor(options: NodeAgentOptions, nodeDir: string, driver: Driver) {
+    const { client, clock, nodeName } = options;
+    const log = options.log.child({ component: 'node' });
+    const machine = readMachine(nodeName, nodeDir);
+    this.#options = options;
+    this.#log = log;
+    this.driver = driver;
+    this.hostAddress = driver.hostAddress;
+    this.#podsDir = join(nodeDir, 'pods');
+    this.#tag = tagOf(nodeDir);
+    this.#keeper = new NodeKeeper({ client, clock, log }, machine, driver.runtimeVersion);
+    this.#recorder = new ApiEventRecorder({ client, clock, log, host: nodeName, component: 'kubelet' });
+    this.#logStore = new LogStore(clock);
+    this.logs = new PodLogs(this.#logStore, clock, (namespace, name) => this.#find(namespace, name));
+    this.#env = {
+      client,
+      clock,
+      log,
+      driver,
+      images: options.images,
+      recorder: this.#recorder,
+      logs: this.#logStore,
+      starts: new StartQueue(clock, 2 * availableParallelism()),
+      readData: dataReader(client),
+      token: options.token,
+      beforeStop: options.beforeStop,
+      podsDir: this.#podsDir,
+      tag: `knapsack-${this.#tag}`,
+      hostIP: machine.ip,
+      nodeName,
+      facts: (podIP) => ({
+        nodeName,
+        hostIP: machine.ip,
+        podIP,
+        allocatableCpu: machine.cpus,
+        allocatableMemory: machine.memoryBytes,
+        allocatableStorage: machine.storageBytes,
+      }),
+      serviceEnv: options.serviceEnv ?? (() => new Map<string, string>()),
+      dns: options.dns ?? (() => ({ nameservers: [], searches: [], options: [] })),
+      freed: () => this.#admitWaiting(),
+    };
+  }
+
+  async start(): Promise<void> {
+    const { informers, nodeName } = this.#options;
+    this.#node = await this.#keeper.register();
+    const podInformer = informers.for(pods);
+    await podInformer.synced();
+    await this.#recover(podInformer.list());
+    this.#unsubscribe.push(
+      informers.for(nodes).onChange(({ type, object }) => {
+        if (object.metadata.name !== nodeName || type === 'deleted') return;
+        this.#node = object;
+        this.#admitWaiting();
+      }),
+      podInformer.onChange(({ type, object }) => this.#onPod(type, object)),
+      informers.for(configMaps).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
+      informers.for(secrets).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
+    );
+  }
+
+  #find(namespace: string, name: string): PodWorker | undefined {
+    for (const worker of this.#workers.values()) {
+      const { metadata } = worker.pod();
+      if (metadata.name === name && metadata.namespace === namespace) return worker;
+    }
+    return undefined;
+  }
+
+  #isOurs(pod: Pod): boolean {
+    const { nodeName, schedulerName = 'default-scheduler', schedulingGates = [] } = pod.spec ?? {};
+    if (nodeName) return nodeName === this.#options.nodeName;
+    return schedulerName === 'default-scheduler' && schedulingGates.length === 0;
+  }
+
+  #onPod(type: 'added' | 'modified' | 'deleted', pod: Pod): void {
+    if (this.#closing) return;
+    const uid = pod.metadata.uid ?? '';
+    const worker = this.#workers.get(uid);
+    if (type === 'deleted') {
+      worker?.remove();
+      return;
+    }
+    if (worker) worker.update(pod);
+    else if (this.#isOurs(pod)) this.#take(pod);
+    // A pod that was replaced under the same name between two events.
+    for (const other of this.#workers.values()) {
+      const old = other.pod();
+      if (old.metadata.uid !== uid && keyOf(old) === keyOf(pod)) other.remove();
+    }
+  }
+
+  #take(pod: Pod): PodWorker {
+    const worker = new PodWorker(this.#env, pod);
+    const uid = pod.metadata.uid ?? '';
+    this.#workers.set(uid, worker);
+    void worker.done.then(() => this.#workers.delete(uid));
+    if (pod.metadata.deletionTimestamp) worker.changed();
+    else this.#schedule(worker);
+    return worker;
+  }
+
+  #schedule(worker: PodWorker): void {
+    if (worker.isAdmitted) return;
+    const pod = worker.pod();
+    const running = [...this.#workers.values()].filter((w) => w !== worker && w.holdsResources);
+    const why =
+      this.#node && !isPodTerminal(pod)
+        ? whyUnschedulable(
+            pod,
+            this.#node,
+            running.map((w) => w.pod()),
+          )
+        : undefined;
+    if (why === undefined) worker.admit();
+    else worker.refuse(why);
+  }
+
+  #admitWaiting(): void {
+    if (this.#closing) return;
+    for (const worker of this.#workers.values()) this.#schedule(worker);
+  }
+
+  #onData(type: string, namespace: string | undefined): void {
+    if (type === 'deleted') return;
+    for (const worker of this.#workers.values()) {
+      if (worker.pod().metadata.namespace === namespace) worker.refreshVolumes();
+    }
+  }
+
+  /** Adopts pods that an earlier agent left running and that still exist; removes the others. */
+  async #recover(existing: readonly Pod[]): Promise<void> {
+    const byUid = new Map(existing.map((pod) => [pod.metadata.uid ?? '', pod]));
+    const live = new Set<string>();
+    for (const [uid, saved] of loadPods(this.#podsDir)) {
+      const pod = byUid.get(uid);
+      const foreign = saved !== undefined && saved.driver !== this.driver.name;
+      if (pod && saved && !foreign) {
+        live.add(uid);
+        const worker = new PodWorker(this.#env, pod);
+        this.#workers.set(uid, worker);
+        void worker.done.then(() => this.#workers.delete(uid));
+        await worker.adopt(saved);
+        worker.admit();
+        continue;
+      }
+      // What another driver started is ended by its own rules, when that driver runs again; its record must stay.
+      if (foreign) {
+        this.#log.warn({ uid, driver: saved.driver }, 'pod of another driver left as it is');
+        continue;
+      }
+      for (const container of saved?.containers ?? []) {
+        if (container.id === undefined || container.handle === undefined) continue;
+        const handle = this.driver.adopt(container.id, container.handle);
+        handle.signal('SIGKILL');
+        await handle.exited;
+        await handle.remove();
+      }
+      rmSync(join(this.#podsDir, uid), { recursive: true, force: true });
+      this.#log.info({ uid }, 'removed what was left of a pod that no longer exists');
+    }
+    await this.driver.sweep(live);
+    sweepMemoryVolumes(this.#env.tag, live);
+  }
+
+  async close({ removePods }: { removePods: boolean }): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    const workers = [...this.#workers.values()];
+    await Promise.all(workers.map((worker) => (removePods ? worker.evict() : worker.detach())));
+    await this.#recorder.close();
+    await this.#keeper.close();
+    this.#logStore.close();
+    if (removePods) {
+      await this.driver.sweep(new Set());
+      sweepMemoryVolumes(this.#env.tag, new Set());
+      rmSync(this.#podsDir, { recursive: true, force: true });
+    }
+    await this.driver.close(removePods).catch((error: unknown) => {
+      this.#log.warn({ error: messageOf(error) }, 'driver not fully closed');
+    });
+  }
+}
+
+/** ConfigMaps and Secrets as bytes. Read when needed, so that one made just before its pod is never missed. */
+function dataReader(client: Client): DataReader {
+  return async (kind, namespace, name) => {
+    try {
+      const data = new Map<string, Buffer>();
+      if (kind === 'secret') {
+        const secret = await client.get(secrets, { namespace, name });
+        for (const [key, value] of Object.entries(secret.data ?? {}))
+          data.set(key, Buffer.from(value, 'base64'));
+      } else {
+        const configMap = await client.get(configMaps, { namespace, name });
+        for (const [key, value] of Object.entries(configMap.data ?? {})) data.set(key, Buffer.from(value));
+        for (const [key, value] of Object.entries(configMap.binaryData ?? {})) {
+          data.set(key, Buffer.from(value, 'base64'));
+        }
+      }
+      return data;
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  };
+}

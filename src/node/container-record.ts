@@ -1,0 +1,113 @@
+/** What the agent knows of one container of a pod: the memory behind `containerStatuses`. */
+import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
+import type { Container, Pod } from '../api/pods.ts';
+import type { Json } from '../base/json.ts';
+import { noBackoff, type Backoff } from './backoff.ts';
+import type { ContainerHandle } from './drivers/driver.ts';
+
+export type Terminated = KubernetesTypes['core.v1.ContainerStateTerminated'];
+
+export type ContainerState =
+  | { readonly kind: 'waiting'; readonly reason: string; readonly message?: string }
+  | { readonly kind: 'running'; readonly startedAt: string }
+  | { readonly kind: 'terminated'; readonly terminated: Terminated };
+
+/** `main` runs for the pod's life, `init` to its end before the main ones, `sidecar` from there to the pod's end. */
+export type ContainerRole = 'main' | 'init' | 'sidecar';
+
+export interface ContainerRecord {
+  readonly spec: Container;
+  readonly role: ContainerRole;
+  state: ContainerState;
+  lastTerminated: Terminated | undefined;
+  /** Starts so far, less one. */
+  restartCount: number;
+  /** True once a first start was tried. */
+  attempted: boolean;
+  imageID: string;
+  containerID: string;
+  /** Signal that ends it politely: the image's, or SIGTERM. */
+  stopSignal: NodeJS.Signals;
+  /** The startup probe has succeeded, or there is none and it runs. */
+  started: boolean;
+  ready: boolean;
+  backoff: Backoff;
+  pullBackoff: Backoff;
+  /** A start under way; nothing else is begun before it settles. */
+  activity: Promise<void> | undefined;
+  /** Cancels the timer of the next try. */
+  cancelRetry: (() => void) | undefined;
+  handle: ContainerHandle | undefined;
+  /** Set while the agent itself ends the container: why, for the log and the back-off. */
+  stopping: boolean;
+  stopProbes: (() => void) | undefined;
+}
+
+export function newRecord(spec: Container, role: ContainerRole): ContainerRecord {
+  return {
+    spec,
+    role,
+    state: { kind: 'waiting', reason: 'PodInitializing' },
+    lastTerminated: undefined,
+    restartCount: 0,
+    attempted: false,
+    imageID: '',
+    containerID: '',
+    stopSignal: 'SIGTERM',
+    started: false,
+    ready: false,
+    backoff: noBackoff,
+    pullBackoff: noBackoff,
+    activity: undefined,
+    cancelRetry: undefined,
+    handle: undefined,
+    stopping: false,
+    stopProbes: undefined,
+  };
+}
+
+/** The records of a pod: init containers and sidecars in their order, then the main ones. */
+export function recordsOf(pod: Pod): ContainerRecord[] {
+  const inits = (pod.spec?.initContainers ?? []).map((spec) =>
+    newRecord(spec, spec.restartPolicy === 'Always' ? 'sidecar' : 'init'),
+  );
+  const records = [...inits, ...(pod.spec?.containers ?? []).map((spec) => newRecord(spec, 'main'))];
+  if (inits.length === 0) {
+    for (const record of records) record.state = { kind: 'waiting', reason: 'ContainerCreating' };
+  }
+  return records;
+}
+
+/** What is kept of a record across a restart of the agent. */
+export interface SavedContainer {
+  readonly name: string;
+  readonly restartCount: number;
+  readonly attempted: boolean;
+  readonly imageID: string;
+  readonly containerID: string;
+  readonly stopSignal: NodeJS.Signals;
+  readonly startedAt?: string;
+  readonly terminated?: Terminated;
+  readonly lastTerminated?: Terminated;
+  readonly backoffMs: number;
+  /** The driver's state of the running container. */
+  readonly handle?: Json;
+  readonly id?: string;
+}
+
+export function saveRecord(record: ContainerRecord): SavedContainer {
+  const { state, handle } = record;
+  return {
+    name: record.spec.name,
+    restartCount: record.restartCount,
+    attempted: record.attempted,
+    imageID: record.imageID,
+    containerID: record.containerID,
+    stopSignal: record.stopSignal,
+    backoffMs: record.backoff.delayMs,
+    ...(state.kind === 'running' ? { startedAt: state.startedAt } : {}),
+    ...(state.kind === 'terminated' ? { terminated: state.terminated } : {}),
+    ...(record.lastTerminated ? { lastTerminated: record.lastTerminated } : {}),
+    ...(handle ? { handle: handle.state, id: handle.id } : {}),
+  };
+}

@@ -1,0 +1,447 @@
+/** One container of a pod: starting it, watching it, stopping it. The worker decides when. */
+import { readFileSync } from 'node:fs';
+import { timestamp } from '../api/object.ts';
+import type { Pod } from '../api/pods.ts';
+import { KnapsackError, messageOf } from '../base/errors.ts';
+import { nextBackoff } from './backoff.ts';
+import type { ContainerRecord, Terminated } from './container-record.ts';
+import { containerId, makeContainerSpec, messageFile, podDir } from './container-spec.ts';
+import { StartError, type ContainerHandle, type ExitStatus, type Sandbox } from './drivers/driver.ts';
+import type { PullPolicy, UnpackedImage } from './images.ts';
+import type { ContainerLog } from './logs/container-log.ts';
+import { readLog } from './logs/log-reader.ts';
+import { attempt as attemptProbe, type ProbeAction, type ProbeTarget } from './probe.ts';
+import { startProbing } from './prober.ts';
+import type { PodVolumes } from './volumes.ts';
+import type { WorkerEnv } from './worker-env.ts';
+
+/** Longest termination message, bytes (kubelet). */
+const maxMessage = 4096;
+/** A pull that takes longer is announced, ms. */
+const announcePullMs = 20;
+/** ErrImagePull shows this long before it becomes ImagePullBackOff, ms. */
+const showPullErrorMs = 2000;
+const hookTimeoutMs = 30_000;
+
+/** The part of the worker that a container needs. */
+export interface PodContext {
+  readonly env: WorkerEnv;
+  pod(): Pod;
+  sandbox(): Promise<Sandbox>;
+  volumes(): Promise<PodVolumes>;
+  /** True when nothing must be started any more. */
+  leaving(): boolean;
+  /** Publishes the status. */
+  publish(): void;
+  /** Publishes the status and decides what is next. */
+  changed(): void;
+  save(): void;
+}
+
+/** A start that did not happen: what to show, and when to try again. */
+class NotStarted extends Error {
+  readonly reason: string;
+  constructor(reason: string, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+function fieldPath(record: ContainerRecord): string {
+  const list = record.role === 'main' ? 'containers' : 'initContainers';
+  return `spec.${list}{${record.spec.name}}`;
+}
+
+export class ContainerRun {
+  readonly record: ContainerRecord;
+  readonly #context: PodContext;
+  readonly #env: WorkerEnv;
+  #log: ContainerLog | undefined;
+  #configFailures = 0;
+  #leaveQueue: (() => void) | undefined;
+
+  constructor(record: ContainerRecord, context: PodContext) {
+    this.record = record;
+    this.#context = context;
+    this.#env = context.env;
+  }
+
+  #event(type: 'Normal' | 'Warning', reason: string, message: string): void {
+    this.#env.recorder.event(this.#context.pod(), type, reason, message, fieldPath(this.record));
+  }
+
+  /** Starts the container; a restart when it has run before. Returns at once; `changed` follows. */
+  start(): void {
+    const { record } = this;
+    if (record.activity || record.handle) return;
+    record.cancelRetry?.();
+    record.cancelRetry = undefined;
+    record.activity = this.#start()
+      .catch((error: unknown) => this.#notStarted(error))
+      .finally(() => {
+        record.activity = undefined;
+        this.#context.changed();
+      });
+  }
+
+  /** Starts after `ms`. */
+  startAfter(ms: number): void {
+    this.record.cancelRetry?.();
+    this.record.cancelRetry = this.#env.clock.after(ms, () => {
+      this.record.cancelRetry = undefined;
+      if (!this.#context.leaving()) this.start();
+    });
+  }
+
+  async #start(): Promise<void> {
+    const { record } = this;
+    const context = this.#context;
+    // Network and volumes are made while the image is looked up.
+    const sandboxReady = context.sandbox();
+    const volumesReady = context.volumes();
+    sandboxReady.catch(() => undefined);
+    volumesReady.catch(() => undefined);
+    const image = await this.#image();
+    const sandbox = await sandboxReady.catch((error: unknown) => {
+      throw this.#podFailure('FailedCreatePodSandBox', `Failed to create pod sandbox: ${messageOf(error)}`);
+    });
+    const volumes = await volumesReady.catch((error: unknown) => {
+      throw this.#podFailure('FailedMount', messageOf(error));
+    });
+    if (context.leaving()) return;
+    const pod = context.pod();
+    const attempt = record.attempted ? record.restartCount + 1 : 0;
+    const log = this.#env.logs.begin(podDir(this.#env, pod), record.spec.name, attempt);
+    const parts = { image, sandbox, volumes, logPath: log.path };
+    const spec = await makeContainerSpec(this.#env, pod, record.spec, attempt, parts).catch(
+      (error: unknown) => {
+        if (!(error instanceof KnapsackError)) throw error;
+        throw new NotStarted('CreateContainerConfigError', error.message);
+      },
+    );
+    const room = this.#env.starts.enter();
+    if (room) await room;
+    const leaveQueue = this.#env.starts.hold();
+    if (context.leaving()) return leaveQueue();
+    this.#leaveQueue = leaveQueue;
+    this.#configFailures = 0;
+    record.restartCount = attempt;
+    record.attempted = true;
+    record.imageID = image.digest.includes('@')
+      ? image.digest
+      : `${image.reference.split('@')[0]}@${image.digest}`;
+    record.containerID = `${this.#env.driver.name}://${spec.id}`;
+    record.stopSignal = signalOf(record.spec.lifecycle?.stopSignal ?? image.config.StopSignal);
+    record.started = false;
+    record.ready = false;
+    record.stopping = false;
+    this.#log = log;
+    const handle = this.#env.driver.start(sandbox, spec);
+    record.handle = handle;
+    context.save();
+    this.#event('Normal', 'Created', `Created container: ${record.spec.name}`);
+    await this.#watchStart(handle, sandbox);
+  }
+
+  async #watchStart(handle: ContainerHandle, sandbox: Sandbox): Promise<void> {
+    const startedAt = timestamp(this.#env.clock.now());
+    try {
+      await handle.started;
+    } catch (error) {
+      this.#startFailed(handle, error, startedAt);
+      return;
+    }
+    this.#running(handle, sandbox, startedAt);
+    this.#context.save();
+    this.#event('Normal', 'Started', `Started container ${this.record.spec.name}`);
+    const postStart = this.record.spec.lifecycle?.postStart;
+    if (!postStart) return;
+    const failure = await this.#hook(postStart, handle, sandbox);
+    if (failure === undefined || this.record.handle !== handle) return;
+    this.#event('Warning', 'FailedPostStartHook', `PostStartHook failed: ${failure}`);
+    void this.stop(2000, 'FailedPostStartHook');
+  }
+
+  /** A container of an earlier agent goes on. */
+  adopt(handle: ContainerHandle, sandbox: Sandbox, startedAt: string): void {
+    const dir = podDir(this.#env, this.#context.pod());
+    this.#log = this.#env.logs.begin(dir, this.record.spec.name, this.record.restartCount);
+    this.record.handle = handle;
+    this.#running(handle, sandbox, startedAt);
+  }
+
+  #running(handle: ContainerHandle, sandbox: Sandbox, startedAt: string): void {
+    const { record } = this;
+    record.state = { kind: 'running', startedAt };
+    if (record.role === 'init') record.started = true;
+    else this.#probe(handle, sandbox);
+    void handle.exited.then((status) => this.#exited(handle, status, startedAt));
+    this.#context.publish();
+  }
+
+  #target(handle: ContainerHandle, sandbox: Sandbox): ProbeTarget {
+    return {
+      container: this.record.spec,
+      host: sandbox.ip,
+      portOf: (port) => sandbox.portMap?.get(port) ?? port,
+      exec: (command, timeoutMs) => handle.exec(command, { timeoutMs }),
+    };
+  }
+
+  #probe(handle: ContainerHandle, sandbox: Sandbox): void {
+    const { record } = this;
+    record.stopProbes = startProbing(this.#target(handle, sandbox), this.#env.clock, {
+      started: () => {
+        record.started = true;
+        // A sidecar that has started lets the next container start.
+        if (record.role === 'sidecar') this.#context.changed();
+      },
+      ready: (isReady) => {
+        record.ready = isReady;
+        if (isReady) this.#leaveQueue?.();
+        this.#context.publish();
+      },
+      unhealthy: (_kind, message) => this.#event('Warning', 'Unhealthy', message),
+      failed: (kind, probe) => {
+        const { name } = record.spec;
+        const message = `Container ${name} failed ${kind.toLowerCase()} probe, will be restarted`;
+        this.#event('Normal', 'Killing', message);
+        const grace =
+          probe.terminationGracePeriodSeconds ?? this.#context.pod().spec?.terminationGracePeriodSeconds;
+        void this.stop((grace ?? 30) * 1000);
+      },
+    });
+  }
+
+  #startFailed(handle: ContainerHandle, error: unknown, at: string): void {
+    const message =
+      error instanceof StartError ? error.message : `failed to start container: ${messageOf(error)}`;
+    this.#event('Warning', 'Failed', `Error: ${message}`);
+    this.#settle(handle, { exitCode: 128, reason: 'StartError', message, startedAt: at, finishedAt: at });
+  }
+
+  async #exited(handle: ContainerHandle, status: ExitStatus, startedAt: string): Promise<void> {
+    const { record } = this;
+    const exitCode = status.exitCode ?? 137;
+    let reason = exitCode === 0 ? 'Completed' : 'Error';
+    if (status.oomKilled) reason = 'OOMKilled';
+    let message = '';
+    if (status.exitCode === undefined) {
+      reason = 'ContainerStatusUnknown';
+      message = 'The container ended while the node agent was not running, so its exit code is not known';
+    }
+    if (this.#log) this.#env.logs.end(this.#log);
+    const text = (await this.#terminationMessage(exitCode)) || message;
+    this.#settle(handle, {
+      exitCode,
+      ...(status.signal === undefined ? {} : { signal: status.signal }),
+      reason,
+      ...(text ? { message: text } : {}),
+      startedAt,
+      finishedAt: timestamp(this.#env.clock.now()),
+      containerID: record.containerID,
+    });
+  }
+
+  /** Ends the run: nothing of it is left, and the worker decides what is next. */
+  #settle(handle: ContainerHandle, terminated: Terminated): void {
+    const { record } = this;
+    record.stopProbes?.();
+    record.stopProbes = undefined;
+    record.ready = false;
+    record.started = false;
+    record.handle = undefined;
+    record.state = { kind: 'terminated', terminated };
+    if (this.#log && !this.#log.ended) this.#env.logs.end(this.#log);
+    this.#leaveQueue?.();
+    void handle.remove().catch((error: unknown) => {
+      this.#env.log.warn({ container: handle.id, error: messageOf(error) }, 'container not fully removed');
+    });
+    this.#context.save();
+    this.#context.changed();
+  }
+
+  /** What the container wrote for the end, or, where the pod says so, the end of its log. */
+  async #terminationMessage(exitCode: number): Promise<string> {
+    const { record } = this;
+    const dir = podDir(this.#env, this.#context.pod());
+    let text = '';
+    try {
+      text = readFileSync(messageFile(dir, record.spec, record.restartCount))
+        .subarray(0, maxMessage)
+        .toString('utf8');
+    } catch {
+      // The pod's directory is being removed.
+    }
+    const fallback = record.spec.terminationMessagePolicy === 'FallbackToLogsOnError' && exitCode !== 0;
+    if (text !== '' || !fallback || !this.#log) return text;
+    const chunks: Buffer[] = [];
+    for await (const chunk of readLog(this.#log, { tailLines: 80 })) chunks.push(chunk);
+    return Buffer.concat(chunks).subarray(-2048).toString('utf8');
+  }
+
+  /**
+   * Ends the container: its hook, its signal, and after `graceMs` (or when `now` resolves) SIGKILL. Resolves when it has
+   * ended; at once when it does not run.
+   */
+  async stop(graceMs: number, reason?: string, now?: Promise<void>): Promise<void> {
+    const { record } = this;
+    const { handle } = record;
+    if (!handle || record.stopping) {
+      await handle?.exited;
+      return;
+    }
+    record.stopping = true;
+    record.stopProbes?.();
+    const { clock } = this.#env;
+    const deadline = clock.now() + graceMs;
+    const ended = handle.started.then(
+      () => handle.exited.then(() => true),
+      () => true,
+    );
+    const wait = (ms: number): Promise<boolean> => {
+      let cancel = (): void => undefined;
+      const timeout = new Promise<boolean>((resolve) => (cancel = clock.after(ms, () => resolve(false))));
+      const races = [ended, timeout, ...(now ? [now.then(() => false)] : [])];
+      return Promise.race(races).finally(() => cancel());
+    };
+    if (reason) this.#event('Normal', 'Killing', `Stopping container ${record.spec.name}`);
+    const preStop = record.spec.lifecycle?.preStop;
+    if (preStop && graceMs > 0) {
+      const hook = this.#hook(preStop, handle, await this.#context.sandbox(), graceMs);
+      const failure = await Promise.race([hook, ended.then(() => undefined)]);
+      if (failure !== undefined)
+        this.#event('Warning', 'FailedPreStopHook', `PreStopHook failed: ${failure}`);
+    }
+    handle.signal(record.stopSignal);
+    // As the kubelet: a hook that used up the time leaves two seconds.
+    let isEnded = graceMs > 0 && (await wait(Math.max(deadline - clock.now(), preStop ? 2000 : 0)));
+    while (!isEnded) {
+      handle.signal('SIGKILL');
+      isEnded = await Promise.race([
+        ended,
+        new Promise<boolean>((resolve) => void clock.after(500, () => resolve(false))),
+      ]);
+    }
+  }
+
+  async #hook(
+    hook: ProbeAction & { sleep?: { seconds: number } },
+    handle: ContainerHandle,
+    sandbox: Sandbox,
+    timeoutMs = hookTimeoutMs,
+  ): Promise<string | undefined> {
+    if (hook.sleep) {
+      const ms = Math.min(hook.sleep.seconds * 1000, timeoutMs);
+      await new Promise<void>((resolve) => void this.#env.clock.after(ms, resolve));
+      return undefined;
+    }
+    return attemptProbe(hook, this.#target(handle, sandbox), timeoutMs);
+  }
+
+  #podFailure(reason: string, message: string): NotStarted {
+    this.#env.recorder.event(this.#context.pod(), 'Warning', reason, message);
+    return new NotStarted('ContainerCreating', '');
+  }
+
+  #notStarted(error: unknown): void {
+    const { record } = this;
+    if (!(error instanceof NotStarted)) {
+      this.#env.log.error({ container: record.spec.name, error: messageOf(error) }, 'container not started');
+    }
+    if (this.#context.leaving()) return;
+    const reason = error instanceof NotStarted ? error.reason : 'CreateContainerError';
+    const message = messageOf(error);
+    if (reason === 'CreateContainerConfigError') this.#event('Warning', 'Failed', `Error: ${message}`);
+    record.state = { kind: 'waiting', reason, ...(message ? { message } : {}) };
+    if (reason.includes('Image')) this.#backOffPull(reason, message);
+    else this.startAfter(Math.min(1000 * 2 ** this.#configFailures++, 30_000));
+  }
+
+  #backOffPull(reason: string, message: string): void {
+    const { record } = this;
+    const image = record.spec.image ?? '';
+    // Unlike a crash, the first failed pull already waits.
+    const { next } = nextBackoff(record.pullBackoff, 0);
+    record.pullBackoff = next;
+    const show = Math.min(showPullErrorMs, next.delayMs);
+    if (reason !== 'ErrImagePull') return this.startAfter(next.delayMs);
+    record.cancelRetry = this.#env.clock.after(show, () => {
+      record.state = {
+        kind: 'waiting',
+        reason: 'ImagePullBackOff',
+        message: `Back-off pulling image "${image}": ErrImagePull: ${message}`,
+      };
+      this.#event('Normal', 'BackOff', `Back-off pulling image "${image}"`);
+      this.startAfter(next.delayMs - show);
+      this.#context.publish();
+    });
+  }
+
+  async #image(): Promise<UnpackedImage> {
+    const { record } = this;
+    const image = record.spec.image ?? '';
+    const policy = (record.spec.imagePullPolicy ?? 'IfNotPresent') as PullPolicy;
+    const begun = this.#env.clock.now();
+    let announced = false;
+    const cancel = this.#env.clock.after(announcePullMs, () => {
+      announced = true;
+      this.#event('Normal', 'Pulling', `Pulling image "${image}"`);
+    });
+    try {
+      const unpacked = await this.#env.images.ensure(image, policy);
+      const took = `${((this.#env.clock.now() - begun) / 1000).toFixed(3)}s`;
+      const message = announced
+        ? `Successfully pulled image "${image}" in ${took}`
+        : `Container image "${image}" already present on machine`;
+      this.#event('Normal', 'Pulled', message);
+      record.pullBackoff = { delayMs: 0 };
+      return unpacked;
+    } catch (error) {
+      const message = messageOf(error);
+      if (error instanceof KnapsackError && error.code === 'IMAGE_NOT_FOUND' && policy === 'Never') {
+        const text = `Container image "${image}" is not present with pull policy of Never`;
+        this.#event('Warning', 'ErrImageNeverPull', text);
+        throw new NotStarted('ErrImageNeverPull', text);
+      }
+      this.#event('Warning', 'Failed', `Failed to pull image "${image}": ${message}`);
+      this.#event('Warning', 'Failed', 'Error: ErrImagePull');
+      throw new NotStarted('ErrImagePull', message);
+    } finally {
+      cancel();
+    }
+  }
+
+  /** The id under which a driver finds the container again. */
+  get id(): string {
+    return containerId(this.#context.pod(), this.record.spec, this.record.restartCount);
+  }
+}
+
+const politeSignals = new Set([
+  'SIGTERM',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGHUP',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGWINCH',
+  'SIGKILL',
+]);
+
+/** An image's StopSignal (`SIGQUIT`, `QUIT`, `3`) as Node.js names signals; SIGTERM for anything unusual. */
+export function signalOf(text: string | undefined): NodeJS.Signals {
+  if (!text) return 'SIGTERM';
+  const numbers: Record<string, string> = {
+    1: 'SIGHUP',
+    2: 'SIGINT',
+    3: 'SIGQUIT',
+    9: 'SIGKILL',
+    10: 'SIGUSR1',
+    12: 'SIGUSR2',
+    28: 'SIGWINCH',
+  };
+  const upper = text.toUpperCase();
+  const name = numbers[upper] ?? (upper.startsWith('SIG') ? upper : `SIG${upper}`);
+  return politeSignals.has(name) ? (name as NodeJS.Signals) : 'SIGTERM';
+}

@@ -1,0 +1,150 @@
+/** What a container runtime has to do for the node agent. The pod's life is the agent's business, not the driver's. */
+import type { Json } from '../../base/json.ts';
+
+export interface PodIdentity {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+export interface SandboxSpec {
+  readonly pod: PodIdentity;
+  /** The pod's own directory, which exists. */
+  readonly dir: string;
+  readonly hostname: string;
+  readonly hostNetwork: boolean;
+  /** Container ports that the pod declares, or names in PORT. */
+  readonly ports: readonly number[];
+  /** Extra lines of /etc/hosts. */
+  readonly hostAliases: readonly { readonly ip: string; readonly names: readonly string[] }[];
+  readonly dns: {
+    readonly nameservers: readonly string[];
+    readonly searches: readonly string[];
+    readonly options: readonly string[];
+  };
+}
+
+/** What the containers of a pod share. */
+export interface Sandbox {
+  readonly spec: SandboxSpec;
+  /** Where the pod's ports can be reached from this machine. */
+  readonly ip: string;
+  /** Container port → port on `ip`, where they differ. */
+  readonly portMap: ReadonlyMap<number, number> | undefined;
+  /** What {@link Driver.adoptSandbox} needs after a restart of the agent. */
+  readonly state: Json;
+}
+
+/** A host file or directory, or a fresh tmpfs (`source` absent), seen at `destination`. */
+export interface ContainerMount {
+  readonly source: string | undefined;
+  readonly destination: string;
+  readonly readOnly: boolean;
+  /** Bytes, for a tmpfs. */
+  readonly sizeLimit?: number;
+}
+
+export interface ContainerUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
+export interface ContainerSpec {
+  /** Unique on the machine; letters, digits and dashes. */
+  readonly id: string;
+  readonly name: string;
+  /** Shared image directory: never written to. */
+  readonly rootfs: string;
+  readonly command: readonly string[];
+  readonly env: ReadonlyMap<string, string>;
+  /** Absolute path inside the root. */
+  readonly cwd: string;
+  /** Undefined: nothing was asked for; the driver's own default. */
+  readonly user: ContainerUser | undefined;
+  readonly mounts: readonly ContainerMount[];
+  readonly readOnlyRoot: boolean;
+  readonly privileged: boolean;
+  readonly allowPrivilegeEscalation: boolean;
+  readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] };
+  readonly seccompUnconfined: boolean;
+  readonly limits: {
+    readonly memoryBytes: number | undefined;
+    /** Thousandths of a CPU. */
+    readonly cpuMillis: number | undefined;
+    /** Thousandths of a CPU asked for: the relative weight under contention. */
+    readonly cpuRequestMillis: number;
+  };
+  /** Standard output and error are appended here. */
+  readonly logPath: string;
+  /** Files mounted into the container that the agent fills (the termination message). */
+  readonly terminationMessage: { readonly source: string; readonly destination: string };
+}
+
+export interface ExitStatus {
+  /** 128 + signal number when a signal ended it; undefined when nobody saw the end. */
+  readonly exitCode: number | undefined;
+  readonly signal: number | undefined;
+  readonly oomKilled: boolean;
+}
+
+export interface ExecResult {
+  /** Undefined when it ran out of time. */
+  readonly exitCode: number | undefined;
+  /** Standard output and error together, capped. */
+  readonly output: string;
+}
+
+export interface ExecOptions {
+  readonly timeoutMs: number;
+}
+
+export interface ContainerStats {
+  readonly memoryBytes: number;
+  /** CPU time used since the start, ms. */
+  readonly cpuMs: number;
+}
+
+/** Thrown (as a rejection of `started`) when the command cannot be run at all. */
+export class StartError extends Error {
+  override name = 'StartError';
+}
+
+export interface ContainerHandle {
+  readonly id: string;
+  /** Resolves when the container's process exists; rejects with {@link StartError}. */
+  readonly started: Promise<void>;
+  /** Resolves once, after `started` resolved and the container ended. Never rejects. */
+  readonly exited: Promise<ExitStatus>;
+  /** What {@link Driver.adopt} needs; complete once `started` has resolved. */
+  readonly state: Json;
+  /** To the main process, or for SIGKILL to everything in the container. Does nothing when it has ended. */
+  signal(name: NodeJS.Signals): void;
+  exec(command: readonly string[], options: ExecOptions): Promise<ExecResult>;
+  /** Undefined when it has ended or the machine does not tell. */
+  stats(): Promise<ContainerStats | undefined>;
+  /** Frees what an ended container still holds. */
+  remove(): Promise<void>;
+}
+
+export interface Driver {
+  readonly name: 'oci' | 'process';
+  /** Why this driver, and what it does not isolate; for people. */
+  readonly reason: string;
+  /** `containerd`-like name and version for the Node object: `crun://1.8.1`. */
+  readonly runtimeVersion: string;
+  /** Where pods reach processes of this machine. */
+  readonly hostAddress: string;
+  createSandbox(spec: SandboxSpec): Promise<Sandbox>;
+  /** The sandbox of an earlier agent, or undefined when it is gone. */
+  adoptSandbox(spec: SandboxSpec, state: Json): Promise<Sandbox | undefined>;
+  /** Containers must have ended. Does nothing for what is already gone. */
+  removeSandbox(sandbox: Sandbox): Promise<void>;
+  start(sandbox: Sandbox, spec: ContainerSpec): ContainerHandle;
+  /** A container of an earlier agent. `exited` resolves at once when it has ended meanwhile. */
+  adopt(id: string, state: Json): ContainerHandle;
+  /** Removes everything of this data directory that belongs to none of these pods. */
+  sweep(livePodUids: ReadonlySet<string>): Promise<void>;
+  /** `everything`: also what pods share (bridge, cgroup parent). Running pods keep running otherwise. */
+  close(everything: boolean): Promise<void>;
+}

@@ -1,0 +1,145 @@
+/** The Node object: what this machine has, and that it is alive. */
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
+import {
+  arch,
+  availableParallelism,
+  hostname,
+  networkInterfaces,
+  platform,
+  release,
+  totalmem,
+  type,
+} from 'node:os';
+import { createHash } from 'node:crypto';
+import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
+import type { Node } from '../api/kubernetes/nodes.ts';
+import { timestamp } from '../api/object.ts';
+
+type NodeStatus = KubernetesTypes['core.v1.NodeStatus'];
+
+/** As the kubelet's default. */
+const maxPods = 110;
+/** Version that is shown for the kubelet: the Kubernetes API level that Knapsack serves. */
+const kubeletVersion = 'v1.34.0-knapsack';
+
+export interface Machine {
+  readonly name: string;
+  readonly hostname: string;
+  readonly ip: string;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  /** Of the file system of the data directory. */
+  readonly storageBytes: number;
+  readonly pods: number;
+  readonly os: string;
+  /** As Go names it: amd64, arm64. */
+  readonly arch: string;
+  readonly osImage: string;
+  readonly kernel: string;
+  readonly machineId: string;
+  readonly bootId: string;
+}
+
+/** Reads what the machine is. */
+export function readMachine(name: string, dataDir: string): Machine {
+  const files = statfsSync(dataDir);
+  return {
+    name,
+    hostname: hostname(),
+    ip: machineAddress(),
+    cpus: availableParallelism(),
+    // Inside a container or a service with a limit, that is what there is.
+    memoryBytes:
+      process.constrainedMemory() > 0 ? Math.min(totalmem(), process.constrainedMemory()) : totalmem(),
+    storageBytes: files.bsize * files.blocks,
+    pods: Math.max(maxPods, Math.floor(totalmem() / 2 ** 30) * 40),
+    os: platform(),
+    arch: { x64: 'amd64' }[arch() as string] ?? arch(),
+    osImage: osImage(),
+    kernel: release(),
+    machineId: readLine('/etc/machine-id') ?? createHash('md5').update(hostname()).digest('hex'),
+    bootId: readLine('/proc/sys/kernel/random/boot_id') ?? '',
+  };
+}
+
+/** The first address that is not loopback, IPv4 before IPv6; loopback on a machine without a network. */
+export function machineAddress(): string {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  const outside = all.filter((a) => !a.internal && !a.address.startsWith('fe80:'));
+  return (outside.find((a) => a.family === 'IPv4') ?? outside[0])?.address ?? '127.0.0.1';
+}
+
+function osImage(): string {
+  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  return /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(release)?.[1] ?? `${type()} ${arch()}`;
+}
+
+function readLine(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined;
+}
+
+export function makeNode(machine: Machine, runtimeVersion: string, now: number): Node {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: {
+      name: machine.name,
+      labels: {
+        'kubernetes.io/hostname': machine.name,
+        'kubernetes.io/os': machine.os,
+        'kubernetes.io/arch': machine.arch,
+        'node-role.kubernetes.io/control-plane': '',
+      },
+    },
+    status: makeNodeStatus(machine, runtimeVersion, now),
+  };
+}
+
+export function makeNodeStatus(machine: Machine, runtimeVersion: string, now: number): NodeStatus {
+  const resources = {
+    cpu: String(machine.cpus),
+    memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,
+    'ephemeral-storage': `${Math.floor(machine.storageBytes / 1024)}Ki`,
+    pods: String(machine.pods),
+  };
+  const at = timestamp(now);
+  const condition = (type: string, status: string, reason: string, message: string) => ({
+    type,
+    status,
+    reason,
+    message,
+    lastHeartbeatTime: at,
+    lastTransitionTime: at,
+  });
+  return {
+    capacity: resources,
+    allocatable: resources,
+    conditions: [
+      condition(
+        'MemoryPressure',
+        'False',
+        'KubeletHasSufficientMemory',
+        'the node has sufficient memory available',
+      ),
+      condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'the node has no disk pressure'),
+      condition('PIDPressure', 'False', 'KubeletHasSufficientPID', 'the node has sufficient PID available'),
+      condition('Ready', 'True', 'KubeletReady', 'the node agent is ready'),
+    ],
+    addresses: [
+      { type: 'InternalIP', address: machine.ip },
+      { type: 'Hostname', address: machine.hostname },
+    ],
+    nodeInfo: {
+      machineID: machine.machineId,
+      systemUUID: machine.machineId,
+      bootID: machine.bootId,
+      kernelVersion: machine.kernel,
+      osImage: machine.osImage,
+      containerRuntimeVersion: runtimeVersion,
+      kubeletVersion,
+      kubeProxyVersion: '',
+      operatingSystem: machine.os,
+      architecture: machine.arch,
+    },
+  };
+}

@@ -1,0 +1,449 @@
+/**
+ * Carries one pod through its life. Level-triggered: `#sync` looks at what is wanted and what is, and begins what is
+ * missing; whatever takes time runs beside it and calls back. `#sync` itself never waits, so it never overlaps.
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { portMapAnnotation, type Pod } from '../api/pods.ts';
+import { pods } from '../api/kubernetes/pods.ts';
+import { timestamp } from '../api/object.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { isNotFound } from '../kube/api-error.ts';
+import { decideRestart, nextBackoff } from './backoff.ts';
+import { recordsOf, saveRecord, type ContainerRecord } from './container-record.ts';
+import { ContainerRun, type PodContext } from './container-run.ts';
+import { makeSandboxSpec, podDir } from './container-spec.ts';
+import type { Sandbox } from './drivers/driver.ts';
+import { savePod, type SavedPod } from './saved-pod.ts';
+import { StatusWriter } from './status-writer.ts';
+import { isDone, makeStatus, phaseOf, type Phase } from './status.ts';
+import { fileSource } from './volume-files.ts';
+import { PodVolumes } from './volumes.ts';
+import type { WorkerEnv } from './worker-env.ts';
+
+const defaultGraceSeconds = 30;
+
+export class PodWorker implements PodContext {
+  readonly env: WorkerEnv;
+  /** Resolves when nothing of the pod is left on this machine. */
+  readonly done: Promise<void>;
+  readonly #log: Logger;
+  readonly #runs: ContainerRun[];
+  readonly #records: ContainerRecord[];
+  readonly #writer: StatusWriter;
+  readonly #dir: string;
+  readonly #done = Promise.withResolvers<void>();
+  /** Resolves when the containers have to end at once. */
+  readonly #hurry = Promise.withResolvers<void>();
+  readonly #volumes: PodVolumes;
+  #pod: Pod;
+  #sandbox: Promise<Sandbox> | undefined;
+  #madeSandbox: Sandbox | undefined;
+  #volumesReady: Promise<PodVolumes> | undefined;
+  #unschedulable: string | undefined;
+  #admitted = false;
+  #verdict: { phase: Phase; reason: string; message: string } | undefined;
+  #startTime: string | undefined;
+  #cancelDeadline: (() => void) | undefined;
+  #ending: Promise<void> | undefined;
+  #finishing: Promise<void> | undefined;
+  #gone = false;
+  #detached = false;
+
+  constructor(env: WorkerEnv, pod: Pod) {
+    this.env = env;
+    this.#pod = pod;
+    this.done = this.#done.promise;
+    this.#dir = podDir(env, pod);
+    this.#log = env.log.child({ pod: `${pod.metadata.namespace}/${pod.metadata.name}` });
+    this.#records = recordsOf(pod);
+    this.#runs = this.#records.map((record) => new ContainerRun(record, this));
+    this.#writer = new StatusWriter({ client: env.client, clock: env.clock, log: this.#log }, pod);
+    this.#volumes = new PodVolumes(
+      pod,
+      join(this.#dir, 'volumes'),
+      env.tag,
+      fileSource({
+        pod,
+        read: env.readData,
+        token: env.token,
+        facts: () => env.facts(this.#madeSandbox?.ip ?? ''),
+      }),
+    );
+  }
+
+  pod(): Pod {
+    return this.#pod;
+  }
+
+  get records(): readonly ContainerRecord[] {
+    return this.#records;
+  }
+
+  /** True while the pod holds the CPU and memory that it asked for. */
+  get holdsResources(): boolean {
+    return this.#admitted && !this.#finishing;
+  }
+
+  get isAdmitted(): boolean {
+    return this.#admitted;
+  }
+
+  /** The pod fits: start it. */
+  admit(): void {
+    if (this.#admitted) return;
+    this.#admitted = true;
+    this.#unschedulable = undefined;
+    if (!this.#pod.spec?.nodeName) this.#writer.setMeta({ nodeName: this.env.nodeName });
+    if (this.#pod.status?.phase === 'Succeeded' || this.#pod.status?.phase === 'Failed') {
+      // It ended before this agent came; only its deletion concerns us.
+      this.#finishing = Promise.resolve();
+    } else if (!this.#startTime) {
+      this.#startTime = timestamp(this.env.clock.now());
+      const { namespace, name } = this.#pod.metadata;
+      const message = `Successfully assigned ${namespace}/${name} to ${this.env.nodeName}`;
+      this.env.recorder.event(this.#pod, 'Normal', 'Scheduled', message);
+    }
+    this.#armDeadline();
+    this.changed();
+  }
+
+  /** The pod does not fit: say why, and wait for {@link admit}. */
+  refuse(message: string): void {
+    if (this.#admitted || this.#unschedulable === message) return;
+    this.#unschedulable = message;
+    this.env.recorder.event(this.#pod, 'Warning', 'FailedScheduling', message);
+    this.changed();
+  }
+
+  /** The object has changed. */
+  update(pod: Pod): void {
+    this.#pod = pod;
+    if (pod.metadata.deletionTimestamp && pod.metadata.deletionGracePeriodSeconds === 0)
+      this.#hurry.resolve();
+    this.changed();
+  }
+
+  /** The object is gone: end everything at once. */
+  remove(): void {
+    this.#gone = true;
+    this.#writer.stop();
+    this.#hurry.resolve();
+    this.changed();
+  }
+
+  /** Ends the containers and forgets the pod, leaving its object to a later agent. */
+  async evict(): Promise<void> {
+    this.#gone = true;
+    this.#writer.stop();
+    this.changed();
+    await this.done;
+  }
+
+  /** Lets go: the containers run on, a later agent adopts them. */
+  async detach(): Promise<void> {
+    this.#detached = true;
+    this.#cancelDeadline?.();
+    for (const record of this.#records) {
+      record.stopProbes?.();
+      record.cancelRetry?.();
+    }
+    await this.#settled();
+    await this.#writer.flush();
+    this.#writer.stop();
+  }
+
+  /** A ConfigMap or Secret of the namespace has changed. */
+  refreshVolumes(): void {
+    if (!this.#volumesReady || this.leaving()) return;
+    void this.#volumesReady
+      .then((volumes) => volumes.refresh())
+      .catch((error: unknown) => this.#log.warn({ error: messageOf(error) }, 'volumes not refreshed'));
+  }
+
+  // What containers need of their pod.
+
+  sandbox(): Promise<Sandbox> {
+    this.#sandbox ??= this.#makeSandbox().catch((error: unknown) => {
+      this.#sandbox = undefined;
+      throw error;
+    });
+    return this.#sandbox;
+  }
+
+  async #makeSandbox(): Promise<Sandbox> {
+    mkdirSync(this.#dir, { recursive: true, mode: 0o711 });
+    const sandbox = await this.env.driver.createSandbox(makeSandboxSpec(this.env, this.#pod));
+    this.#madeSandbox = sandbox;
+    if (sandbox.portMap) {
+      const map = JSON.stringify(Object.fromEntries(sandbox.portMap));
+      this.#writer.setMeta({ annotations: { [portMapAnnotation]: map } });
+    }
+    this.save();
+    return sandbox;
+  }
+
+  volumes(): Promise<PodVolumes> {
+    this.#volumesReady ??= this.#volumes.prepare().then(
+      () => this.#volumes,
+      (error: unknown) => {
+        this.#volumesReady = undefined;
+        throw error;
+      },
+    );
+    return this.#volumesReady;
+  }
+
+  leaving(): boolean {
+    return this.#detached || this.#gone || this.#finishing !== undefined || this.#ending !== undefined;
+  }
+
+  publish(): void {
+    if (this.#detached || this.#gone || (!this.#admitted && this.#unschedulable === undefined)) return;
+    this.#writer.set(
+      makeStatus({
+        pod: this.#pod,
+        records: this.#records,
+        unschedulable: this.#unschedulable,
+        podIP: this.#madeSandbox?.ip,
+        hostIP: this.env.hostIP,
+        verdict: this.#verdict,
+        startTime: this.#startTime,
+        now: this.env.clock.now(),
+      }),
+    );
+  }
+
+  save(): void {
+    const { namespace = '', name, uid = '' } = this.#pod.metadata;
+    if (this.#ending && this.#records.every((record) => !record.handle)) return;
+    savePod(this.#dir, {
+      namespace,
+      name,
+      uid,
+      driver: this.env.driver.name,
+      ...(this.#startTime ? { startTime: this.#startTime } : {}),
+      ...(this.#madeSandbox ? { sandbox: this.#madeSandbox.state } : {}),
+      containers: this.#records.map(saveRecord),
+    });
+  }
+
+  changed(): void {
+    if (this.#detached) return;
+    try {
+      this.#sync();
+    } catch (error) {
+      this.#log.error({ error: messageOf(error) }, 'pod sync failed');
+    }
+  }
+
+  #sync(): void {
+    if (this.#gone || this.#pod.metadata.deletionTimestamp !== undefined) {
+      this.#ending ??= this.#end().catch((error: unknown) => {
+        this.#log.error({ error: messageOf(error) }, 'pod not fully removed');
+        this.#done.resolve();
+      });
+      return;
+    }
+    if (this.#finishing) return;
+    if (this.#admitted) this.#advance();
+    if (!this.#finishing) this.publish();
+  }
+
+  /** Begins what comes next, in the order of init containers, then all main ones. */
+  #advance(): void {
+    if (this.#verdict) return this.#finish();
+    for (const run of this.#runs) {
+      const { record } = run;
+      if (record.role === 'main') continue;
+      this.#drive(run);
+      if (record.role === 'init' ? !isDone(record) : !record.started) {
+        if (phaseOf(this.#pod, this.#records) === 'Failed') this.#finish();
+        return;
+      }
+    }
+    for (const run of this.#runs) if (run.record.role === 'main') this.#drive(run);
+    const phase = phaseOf(this.#pod, this.#records);
+    if (phase === 'Succeeded' || phase === 'Failed') this.#finish();
+  }
+
+  /** Starts a container that should run and does not, at once or after its back-off. */
+  #drive(run: ContainerRun): void {
+    const { record } = run;
+    if (record.activity || record.handle || record.cancelRetry) return;
+    if (record.state.kind !== 'terminated') {
+      if (record.state.kind === 'waiting' && record.state.reason === 'PodInitializing') {
+        record.state = { kind: 'waiting', reason: 'ContainerCreating' };
+      }
+      return run.start();
+    }
+    const { terminated } = record.state;
+    if (!decideRestart(this.#policyOf(record), terminated.exitCode)) return;
+    const finished = Date.parse(terminated.finishedAt ?? '');
+    const ran = finished - Date.parse(terminated.startedAt ?? '');
+    const { waitMs, next } = nextBackoff(record.backoff, ran);
+    const seconds = waitMs / 1000;
+    record.backoff = next;
+    record.lastTerminated = terminated;
+    const remaining = finished + waitMs - this.env.clock.now();
+    if (waitMs === 0 || remaining <= 0) return run.start();
+    const { namespace, name, uid } = this.#pod.metadata;
+    const about = `failed container=${record.spec.name} pod=${name}_${namespace}(${uid})`;
+    const wait = seconds >= 60 ? `${Math.floor(seconds / 60)}m${seconds % 60}s` : `${seconds}s`;
+    record.state = {
+      kind: 'waiting',
+      reason: 'CrashLoopBackOff',
+      message: `back-off ${wait} restarting ${about}`,
+    };
+    const message = `Back-off restarting failed container ${record.spec.name} in pod ${name}_${namespace}(${uid})`;
+    this.env.recorder.event(this.#pod, 'Warning', 'BackOff', message, `spec.containers{${record.spec.name}}`);
+    run.startAfter(remaining);
+  }
+
+  #policyOf(record: ContainerRecord): string {
+    const policy = this.#pod.spec?.restartPolicy ?? 'Always';
+    if (record.role === 'sidecar') return 'Always';
+    return record.role === 'init' && policy === 'Always' ? 'OnFailure' : policy;
+  }
+
+  #armDeadline(): void {
+    const limit = this.#pod.spec?.activeDeadlineSeconds;
+    if (limit === undefined || this.#finishing || !this.#startTime) return;
+    const remaining = Date.parse(this.#startTime) + limit * 1000 - this.env.clock.now();
+    this.#cancelDeadline = this.env.clock.after(Math.max(0, remaining), () => {
+      const message = 'Pod was active on the node longer than the specified deadline';
+      this.#verdict = { phase: 'Failed', reason: 'DeadlineExceeded', message };
+      this.env.recorder.event(this.#pod, 'Normal', 'DeadlineExceeded', message);
+      this.changed();
+    });
+  }
+
+  /** The pod has done its work or failed for good: what runs beside ends; logs stay until the pod is deleted. */
+  #finish(): void {
+    this.#finishing ??= this.#cleanFinished()
+      .catch((error: unknown) => this.#log.error({ error: messageOf(error) }, 'finished pod not cleaned'))
+      .finally(() => this.env.freed());
+  }
+
+  async #cleanFinished(): Promise<void> {
+    await this.#stopAll(defaultGraceSeconds * 1000);
+    await this.#dropSandbox();
+    this.#volumes.remove();
+    this.save();
+    this.publish();
+  }
+
+  /** Resolves when no start is under way. */
+  async #settled(): Promise<void> {
+    for (const record of this.#records) await record.activity;
+  }
+
+  /** Main containers first, all together; then sidecars, the last started first. */
+  async #stopAll(graceMs: number): Promise<void> {
+    const deadline = this.env.clock.now() + graceMs;
+    const left = (): number => Math.max(0, deadline - this.env.clock.now());
+    for (const record of this.#records) {
+      record.cancelRetry?.();
+      record.cancelRetry = undefined;
+    }
+    // What is just starting comes to its end first: it sees that the pod is leaving, or runs and is stopped.
+    const settled = this.#settled();
+    await Promise.race([settled, this.#hurry.promise]);
+    const stop = (run: ContainerRun): Promise<void> => run.stop(left(), 'Killing', this.#hurry.promise);
+    await Promise.all(this.#runs.filter((run) => run.record.role !== 'sidecar').map(stop));
+    for (const run of this.#runs.filter((run) => run.record.role === 'sidecar').reverse()) await stop(run);
+    await settled;
+  }
+
+  async #end(): Promise<void> {
+    const { deletionGracePeriodSeconds: asked, namespace = '', name, uid } = this.#pod.metadata;
+    const graceSeconds = asked ?? this.#pod.spec?.terminationGracePeriodSeconds ?? defaultGraceSeconds;
+    const deadline = this.env.clock.now() + graceSeconds * 1000;
+    this.#cancelDeadline?.();
+    await this.#finishing;
+    if (this.env.beforeStop && this.#records.some((record) => record.handle)) {
+      await Promise.race([this.#drain(deadline), this.#hurry.promise]);
+    }
+    await this.#stopAll(Math.max(0, deadline - this.env.clock.now()));
+    if (!this.#gone) {
+      this.publish();
+      await this.#writer.flush();
+    }
+    this.#writer.stop();
+    await this.#dropSandbox();
+    this.#volumes.remove();
+    rmSync(this.#dir, { recursive: true, force: true });
+    if (!this.#gone) await this.#deleteObject(namespace, name, uid);
+    this.#done.resolve();
+    this.env.freed();
+  }
+
+  async #drain(deadline: number): Promise<void> {
+    let cancel = (): void => undefined;
+    const { clock } = this.env;
+    const timeout = new Promise<void>((resolve) => {
+      cancel = clock.after(Math.max(0, deadline - clock.now()), resolve);
+    });
+    const drained = this.env.beforeStop?.(this.#pod).catch((error: unknown) => {
+      this.#log.warn({ error: messageOf(error) }, 'pod not drained before its end');
+    });
+    await Promise.race([drained, timeout]);
+    cancel();
+  }
+
+  async #deleteObject(namespace: string, name: string, uid: string | undefined): Promise<void> {
+    try {
+      await this.env.client.delete(
+        pods,
+        { namespace, name },
+        { gracePeriodSeconds: 0, ...(uid ? { preconditions: { uid } } : {}) },
+      );
+    } catch (error) {
+      if (!isNotFound(error)) this.#log.warn({ error: messageOf(error) }, 'pod object not deleted');
+    }
+  }
+
+  async #dropSandbox(): Promise<void> {
+    const sandbox = await this.#sandbox?.catch(() => undefined);
+    this.#sandbox = undefined;
+    if (sandbox) await this.env.driver.removeSandbox(sandbox);
+  }
+
+  /** Takes over what an earlier agent left of this pod. */
+  async adopt(saved: SavedPod): Promise<void> {
+    const { driver } = this.env;
+    this.#startTime = saved.startTime;
+    if (saved.sandbox !== undefined) {
+      const sandbox = await driver.adoptSandbox(makeSandboxSpec(this.env, this.#pod), saved.sandbox);
+      if (sandbox) {
+        this.#sandbox = Promise.resolve(sandbox);
+        this.#madeSandbox = sandbox;
+        this.#volumesReady = this.#volumes.prepare().then(() => this.#volumes);
+        this.#volumesReady.catch(() => (this.#volumesReady = undefined));
+      }
+    }
+    for (const run of this.#runs) {
+      const { record } = run;
+      const old = saved.containers.find((container) => container.name === record.spec.name);
+      if (!old) continue;
+      record.restartCount = old.restartCount;
+      record.attempted = old.attempted;
+      record.imageID = old.imageID;
+      record.containerID = old.containerID;
+      record.stopSignal = old.stopSignal;
+      record.backoff = { delayMs: old.backoffMs };
+      record.lastTerminated = old.lastTerminated;
+      if (old.terminated) record.state = { kind: 'terminated', terminated: old.terminated };
+      if (old.handle === undefined || old.id === undefined) continue;
+      const handle = driver.adopt(old.id, old.handle);
+      const sandbox = this.#madeSandbox;
+      if (sandbox) run.adopt(handle, sandbox, old.startedAt ?? saved.startTime ?? '');
+      else {
+        handle.signal('SIGKILL');
+        await handle.exited;
+        await handle.remove();
+      }
+    }
+  }
+}

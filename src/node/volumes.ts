@@ -1,0 +1,239 @@
+/** A pod's volumes as directories of this machine. */
+import { randomBytes } from 'node:crypto';
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
+import type { Container, Pod } from '../api/pods.ts';
+import { KnapsackError } from '../base/errors.ts';
+import type { ContainerMount } from './drivers/driver.ts';
+import { expand } from './environment.ts';
+import { relativeComponents, resolveInside } from './safe-path.ts';
+
+type Volume = KubernetesTypes['core.v1.Volume'];
+type HostPath = KubernetesTypes['core.v1.HostPathVolumeSource'];
+
+/** One file of a volume whose content the API server holds. */
+export interface VolumeFile {
+  /** Relative, as the user wrote it. */
+  readonly path: string;
+  readonly content: Buffer;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
+/** Reads what the volume's files come from. Throws NODE_CONTAINER_CONFIG when it does not exist and is not optional. */
+export type FileSource = (volume: Volume) => Promise<readonly VolumeFile[]>;
+
+const memoryRoot = '/dev/shm';
+
+/** True for volumes whose files are written by the agent and follow the objects that they come from. */
+export function hasFiles(volume: Volume): boolean {
+  return Boolean(volume.configMap ?? volume.secret ?? volume.downwardAPI ?? volume.projected);
+}
+
+export class PodVolumes {
+  readonly #pod: Pod;
+  readonly #dir: string;
+  readonly #memoryDir: string;
+  readonly #files: FileSource;
+  readonly #paths = new Map<string, string>();
+
+  /** `dir`: where the volumes are kept. `memoryTag` names this data directory on memory file systems. */
+  constructor(pod: Pod, dir: string, memoryTag: string, files: FileSource) {
+    this.#pod = pod;
+    this.#dir = dir;
+    this.#memoryDir = join(memoryRoot, memoryTag, pod.metadata.uid ?? '');
+    this.#files = files;
+  }
+
+  /** Makes every volume. Safe to repeat. Throws KnapsackError naming the volume. */
+  async prepare(): Promise<void> {
+    for (const volume of this.#pod.spec?.volumes ?? []) {
+      try {
+        this.#paths.set(volume.name, await this.#prepareOne(volume));
+      } catch (error) {
+        if (!(error instanceof KnapsackError)) throw error;
+        const message = `MountVolume.SetUp failed for volume "${volume.name}" : ${error.message}`;
+        throw new KnapsackError(error.code, message, { cause: error });
+      }
+    }
+  }
+
+  /** Writes the files of volumes that hold any anew, where they changed. Each volume changes in one step. */
+  async refresh(): Promise<void> {
+    for (const volume of this.#pod.spec?.volumes ?? []) {
+      const path = this.#paths.get(volume.name);
+      if (path && hasFiles(volume)) writeAtomically(path, await this.#files(volume), this.#group);
+    }
+  }
+
+  get #group(): number | undefined {
+    const isRoot = process.geteuid?.() === 0;
+    return isRoot ? this.#pod.spec?.securityContext?.fsGroup : undefined;
+  }
+
+  async #prepareOne(volume: Volume): Promise<string> {
+    if (volume.hostPath) return hostPath(volume.hostPath);
+    const path = join(this.#baseOf(volume), volume.name);
+    if (hasFiles(volume)) {
+      const files = await this.#files(volume);
+      mkdirSync(path, { recursive: true });
+      chmodSync(path, 0o755);
+      writeAtomically(path, files, this.#group);
+      return path;
+    }
+    if (!volume.emptyDir) {
+      const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'unknown';
+      throw new KnapsackError(
+        'NODE_CONTAINER_CONFIG',
+        `volumes of type ${kind} are not supported on this node`,
+      );
+    }
+    if (!existsSync(path)) {
+      mkdirSync(path, { recursive: true });
+      if (this.#group !== undefined) chownSync(path, -1, this.#group);
+      // Any user of any container of the pod may write; set-group-ID hands fsGroup on to what they make.
+      chmodSync(path, this.#group === undefined ? 0o777 : 0o2777);
+    }
+    return path;
+  }
+
+  #baseOf(volume: Volume): string {
+    const inMemory = volume.emptyDir?.medium === 'Memory' && process.platform === 'linux';
+    return inMemory && isWritable(memoryRoot) ? this.#memoryDir : this.#dir;
+  }
+
+  /** The mounts of one container. */
+  mountsOf(container: Container, env: ReadonlyMap<string, string>): ContainerMount[] {
+    return (container.volumeMounts ?? []).map((mount) => {
+      const root = this.#paths.get(mount.name);
+      if (root === undefined) {
+        throw new KnapsackError('NODE_CONTAINER_CONFIG', `volume "${mount.name}" of a mount does not exist`);
+      }
+      const subPath = mount.subPathExpr ? expand(mount.subPathExpr, env) : (mount.subPath ?? '');
+      relativeComponents(subPath);
+      const volume = this.#pod.spec?.volumes?.find((v) => v.name === mount.name);
+      const source =
+        subPath === '' ? root : resolveInside(root, subPath, { create: !volume || !hasFiles(volume) });
+      return { source, destination: mount.mountPath, readOnly: mount.readOnly ?? false };
+    });
+  }
+
+  remove(): void {
+    rmSync(this.#dir, { recursive: true, force: true });
+    rmSync(this.#memoryDir, { recursive: true, force: true });
+  }
+}
+
+/** Removes memory volumes of pods that are no more. */
+export function sweepMemoryVolumes(memoryTag: string, livePodUids: ReadonlySet<string>): void {
+  const dir = join(memoryRoot, memoryTag);
+  if (!existsSync(dir)) return;
+  for (const uid of readdirSync(dir)) {
+    if (!livePodUids.has(uid)) rmSync(join(dir, uid), { recursive: true, force: true });
+  }
+  if (livePodUids.size === 0) rmSync(dir, { recursive: true, force: true });
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Checks a hostPath against its type, making what `…OrCreate` asks for. */
+function hostPath({ path, type = '' }: HostPath): string {
+  const fail = (why: string): never => {
+    throw new KnapsackError('NODE_CONTAINER_CONFIG', `hostPath type check failed: ${path} ${why}`);
+  };
+  if (!path.startsWith('/') || path.split('/').includes('..')) {
+    throw new KnapsackError('NODE_VOLUME_UNSAFE', `hostPath ${path} must be absolute and without ".."`);
+  }
+  if (!existsSync(path)) {
+    if (type === 'DirectoryOrCreate' || type === '') mkdirSync(path, { recursive: true, mode: 0o755 });
+    else if (type === 'FileOrCreate') writeFileSync(path, '', { mode: 0o644 });
+    else fail('does not exist');
+  }
+  const found = statSync(path);
+  if (type.startsWith('Directory') && !found.isDirectory()) fail('is not a directory');
+  if (type.startsWith('File') && !found.isFile()) fail('is not a file');
+  if (type === 'Socket' && !found.isSocket()) fail('is not a socket');
+  if (type === 'CharDevice' && !found.isCharacterDevice()) fail('is not a character device');
+  if (type === 'BlockDevice' && !found.isBlockDevice()) fail('is not a block device');
+  return path;
+}
+
+/**
+ * Readers see either all old or all new files: the files lie in a fresh directory, `..data` points to it and is swapped
+ * by a rename, and the visible names are links through `..data` (kubernetes pkg/volume/util `AtomicWriter`).
+ */
+export function writeAtomically(dir: string, files: readonly VolumeFile[], group?: number): void {
+  const data = join(dir, '..data');
+  const fresh = `..${randomBytes(8).toString('hex')}`;
+  const old = isLink(data) ? readlinkSync(data) : undefined;
+  if (old !== undefined && isUnchanged(join(dir, old), files)) return;
+  mkdirSync(join(dir, fresh), { mode: 0o755 });
+  chmodSync(join(dir, fresh), 0o755);
+  const visible = new Set<string>();
+  for (const file of files) {
+    const parts = relativeComponents(file.path);
+    const [first] = parts;
+    if (first === undefined || first.startsWith('..')) {
+      throw new KnapsackError('NODE_VOLUME_UNSAFE', `file name ${JSON.stringify(file.path)} is not allowed`);
+    }
+    visible.add(first);
+    const target = join(dir, fresh, ...parts);
+    mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
+    writeFileSync(target, file.content);
+    if (group !== undefined) chownSync(target, -1, group);
+    chmodSync(target, group === undefined ? file.mode : file.mode | ((file.mode & 0o400) >> 3));
+  }
+  symlinkSync(fresh, join(dir, '..data_tmp'));
+  renameSync(join(dir, '..data_tmp'), data);
+  for (const name of readdirSync(dir)) {
+    if (!name.startsWith('..') && !visible.has(name)) rmSync(join(dir, name), { force: true });
+  }
+  for (const name of visible) {
+    if (!isLink(join(dir, name))) symlinkSync(`..data/${name}`, join(dir, name));
+  }
+  if (old !== undefined) rmSync(join(dir, old), { recursive: true, force: true });
+}
+
+/** Whether the directory holds exactly these files with these contents. */
+function isUnchanged(dir: string, files: readonly VolumeFile[]): boolean {
+  if (!existsSync(dir)) return false;
+  const present = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  return (
+    present.length === new Set(files.map((file) => file.path)).size &&
+    files.every((file) => hasContent(join(dir, ...relativeComponents(file.path)), file.content))
+  );
+}
+
+function hasContent(path: string, content: Buffer): boolean {
+  return existsSync(path) && statSync(path).size === content.length && readFileSync(path).equals(content);
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+}

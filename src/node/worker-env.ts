@@ -1,0 +1,39 @@
+/** What the workers of all pods of a node share. */
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { Pod } from '../api/pods.ts';
+import type { Client } from '../kube/client/client.ts';
+import type { StartQueue } from './admission.ts';
+import type { Driver, SandboxSpec } from './drivers/driver.ts';
+import type { NodeFacts } from './environment.ts';
+import type { EventRecorder } from './events.ts';
+import type { ImageProvider } from './images.ts';
+import type { LogStore } from './logs/log-store.ts';
+import type { DataReader, TokenSource } from './volume-files.ts';
+
+export interface WorkerEnv {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly driver: Driver;
+  readonly images: ImageProvider;
+  readonly recorder: EventRecorder;
+  readonly logs: LogStore;
+  readonly starts: StartQueue;
+  readonly readData: DataReader;
+  readonly token: TokenSource | undefined;
+  /** Called before a deleted pod's containers are told to stop; the grace period bounds it. */
+  readonly beforeStop: ((pod: Pod) => Promise<void>) | undefined;
+  /** Directory with one directory per pod uid. */
+  readonly podsDir: string;
+  /** Names this data directory where several Knapsacks share a place. */
+  readonly tag: string;
+  readonly hostIP: string;
+  readonly nodeName: string;
+  facts(podIP: string): NodeFacts;
+  /** `KUBERNETES_SERVICE_HOST` and its kin for the containers of a pod. */
+  serviceEnv(pod: Pod): ReadonlyMap<string, string>;
+  dns(pod: Pod): SandboxSpec['dns'];
+  /** A pod no longer uses what it asked for: one that waits may fit now. */
+  freed(): void;
+}
