@@ -54,7 +54,16 @@ export function sqliteBackend(directory: string): Backend {
   }
 
   return {
-    load: (visit) => request({ type: 'load' }, visit),
+    load: async (visit) => {
+      try {
+        return await request({ type: 'load' }, visit);
+      } catch (error) {
+        // Nobody closes what did not open; a thread left behind would keep the process alive.
+        dead ??= new KnapsackError('STORE_CLOSED', 'The store did not open.');
+        await worker?.terminate();
+        throw error;
+      }
+    },
     commit: async (batch) => {
       await request({ type: 'commit', batch });
     },
