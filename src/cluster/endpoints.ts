@@ -1,0 +1,137 @@
+/** Service → Endpoints and EndpointSlices, for services with a selector; those without are their owner's business. */
+import { deepEqual } from '../base/json.ts';
+import { keyOf, type KubeObject } from '../api/object.ts';
+import type { ResourceDef } from '../api/resource.ts';
+import type { Pod } from '../api/pods.ts';
+import { pods } from '../api/kubernetes/pods.ts';
+import { matchesLabels } from '../api/kubernetes/selectors.ts';
+import {
+  endpoints,
+  endpointSlices,
+  services,
+  type Endpoints,
+  type EndpointSlice,
+  type Service,
+} from '../api/kubernetes/services.ts';
+import { isAlreadyExists, isNotFound } from '../kube/api-error.ts';
+import type { ObjectKey } from '../kube/client/client.ts';
+import type { Informer } from '../kube/client/informer.ts';
+import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
+import {
+  isManagedEndpoints,
+  makeEndpoints,
+  makeEndpointSlices,
+  managedByLabel,
+  serviceNameLabel,
+  sliceManager,
+} from './resources/endpoints.ts';
+
+export function endpointsController(env: ControllerEnv): Controller {
+  return new EndpointsController(env);
+}
+
+class EndpointsController implements Controller {
+  readonly name = 'endpoints';
+  readonly root = services;
+  readonly watches = [
+    watches(pods, (pod) => this.#servicesOf(pod)),
+    watches(endpoints, (object) => (isManagedEndpoints(object) ? [keyOf(object)] : [])),
+    watches(endpointSlices, (slice) => this.#serviceOf(slice)),
+  ];
+  readonly concurrency = 8;
+  readonly #env: ControllerEnv;
+  readonly #services: Informer<Service>;
+  readonly #pods: Informer<Pod>;
+  readonly #endpoints: Informer<Endpoints>;
+  readonly #slices: Informer<EndpointSlice>;
+
+  constructor(env: ControllerEnv) {
+    this.#env = env;
+    this.#services = env.informers.for(services);
+    this.#pods = env.informers.for(pods);
+    this.#endpoints = env.informers.for(endpoints);
+    this.#slices = env.informers.for(endpointSlices);
+  }
+
+  async reconcile(key: ObjectKey): Promise<Outcome> {
+    const { namespace = '', name } = key;
+    const service = this.#services.get(`${namespace}/${name}`);
+    const present = this.#endpoints.get(`${namespace}/${name}`);
+    if (!service) {
+      // Slices are owned and go with the service; Endpoints, as in Kubernetes, are only of the same name.
+      if (present && isManagedEndpoints(present)) await this.#remove(endpoints, present);
+      return;
+    }
+    const selector = service.spec?.selector;
+    if (!selector || Object.keys(selector).length === 0 || service.spec?.type === 'ExternalName') return;
+    if (service.metadata.deletionTimestamp) return;
+    const behind = this.#pods.list({ namespace, labels: selector });
+    const slices = this.#slices
+      .list({ namespace, labels: { [serviceNameLabel]: name } })
+      .filter((slice) => slice.metadata.labels?.[managedByLabel] === sliceManager);
+    const wanted = makeEndpointSlices(service, behind);
+    const names = new Set(wanted.map((slice) => slice.metadata.name));
+    await Promise.all([
+      this.#put(endpoints, present, makeEndpoints(service, behind), (object) => object.subsets),
+      ...wanted.map((slice) => {
+        const before = slices.find((other) => other.metadata.name === slice.metadata.name);
+        return this.#put(endpointSlices, before, slice, ({ ports, endpoints: list }) => [ports, list]);
+      }),
+      ...slices
+        .filter((slice) => !names.has(slice.metadata.name))
+        .map((slice) => this.#remove(endpointSlices, slice)),
+    ]);
+  }
+
+  #servicesOf(pod: Pod): string[] {
+    const { namespace = '', labels } = pod.metadata;
+    if (!labels) return [];
+    return this.#services
+      .list({ namespace })
+      .filter(({ spec }) => {
+        const selector = spec?.selector;
+        return selector && Object.keys(selector).length > 0 && matchesLabels(selector, labels);
+      })
+      .map(keyOf);
+  }
+
+  #serviceOf(slice: EndpointSlice): string[] {
+    const { namespace = '', labels } = slice.metadata;
+    const name = labels?.[serviceNameLabel];
+    return name && labels[managedByLabel] === sliceManager ? [`${namespace}/${name}`] : [];
+  }
+
+  /** Creates or replaces, unless what `contents` shows and the labels are as wanted. */
+  async #put<T extends KubeObject>(
+    def: ResourceDef<T>,
+    before: T | undefined,
+    wanted: T,
+    contents: (object: T) => unknown,
+  ): Promise<void> {
+    const { client } = this.#env;
+    if (!before) {
+      try {
+        await client.create(def, wanted);
+        return;
+      } catch (error) {
+        // Ours, not seen yet, or what someone made by hand before the service: replaced as Kubernetes does.
+        if (!isAlreadyExists(error)) throw error;
+      }
+    } else if (
+      deepEqual(contents(before), contents(wanted)) &&
+      deepEqual(before.metadata.labels, wanted.metadata.labels)
+    ) {
+      return;
+    }
+    await client.update(def, wanted);
+  }
+
+  async #remove(def: ResourceDef, object: KubeObject): Promise<void> {
+    const { name, namespace = '', uid } = object.metadata;
+    try {
+      await this.#env.client.delete(def, { namespace, name }, uid ? { preconditions: { uid } } : {});
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}

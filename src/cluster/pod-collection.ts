@@ -1,0 +1,86 @@
+/** Pods that nothing else will ever remove (kubernetes pkg/controller/podgc). */
+import { keyOf } from '../api/object.ts';
+import { isPodTerminal, type Pod } from '../api/pods.ts';
+import { nodes } from '../api/kubernetes/nodes.ts';
+import { pods } from '../api/kubernetes/pods.ts';
+import { hasReason } from '../kube/api-error.ts';
+import type { ObjectKey } from '../kube/client/client.ts';
+import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
+
+/** A node that has gone may only be registering again. */
+const nodeQuarantineMs = 40_000;
+/** Ended pods that are kept, so that their logs and status can be read; a pod of a set that failed is one of them. */
+export const maxEndedPods = 200;
+
+export function podCollectionController(env: ControllerEnv): Controller {
+  const podCache = env.informers.for(pods);
+  const nodeCache = env.informers.for(nodes);
+  /** When the node of a pod was first found missing, by pod key. */
+  const missing = new Map<string, number>();
+
+  async function remove(pod: Pod): Promise<void> {
+    const { name, namespace = '', uid = '' } = pod.metadata;
+    missing.delete(keyOf(pod));
+    try {
+      await env.client.delete(pods, { namespace, name }, { gracePeriodSeconds: 0, preconditions: { uid } });
+    } catch (error) {
+      if (!hasReason(error, 'NotFound', 'Conflict')) throw error;
+    }
+  }
+
+  async function orphaned(pod: Pod, node: string): Promise<Outcome> {
+    const key = keyOf(pod);
+    if (nodeCache.get(node)) {
+      missing.delete(key);
+      return undefined;
+    }
+    const now = env.clock.now();
+    const since = missing.get(key) ?? now;
+    missing.set(key, since);
+    const left = since + nodeQuarantineMs - now;
+    if (left > 0) return { requeueAfter: left };
+    await remove(pod);
+    return undefined;
+  }
+
+  return {
+    name: 'pod collection',
+    root: pods,
+    watches: [
+      watches(nodes, (node) =>
+        nodeCache.get(node.metadata.name)
+          ? []
+          : podCache
+              .list()
+              .filter((pod) => pod.spec?.nodeName === node.metadata.name)
+              .map(keyOf),
+      ),
+    ],
+    concurrency: 1,
+    async reconcile({ namespace = '', name }: ObjectKey): Promise<Outcome> {
+      const pod = podCache.get(`${namespace}/${name}`);
+      if (!pod) {
+        missing.delete(`${namespace}/${name}`);
+        return undefined;
+      }
+      const node = pod.spec?.nodeName;
+      if (node) {
+        const outcome = await orphaned(pod, node);
+        if (outcome) return outcome;
+      } else if (pod.metadata.deletionTimestamp && !pod.metadata.finalizers?.length) {
+        // No node will ever confirm that it has ended.
+        await remove(pod);
+        return undefined;
+      }
+      if (!isPodTerminal(pod)) return undefined;
+      const ended = podCache
+        .list()
+        .filter((other) => isPodTerminal(other) && !other.metadata.deletionTimestamp);
+      if (ended.length <= maxEndedPods) return undefined;
+      const created = (other: Pod): string => other.metadata.creationTimestamp ?? '';
+      ended.sort((a, b) => (created(a) < created(b) ? -1 : 1));
+      for (const other of ended.slice(0, ended.length - maxEndedPods)) await remove(other);
+      return undefined;
+    },
+  };
+}

@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { controllerOf } from '../../src/api/object.ts';
+import { events } from '../../src/api/kubernetes/events.ts';
+import { pods } from '../../src/api/kubernetes/pods.ts';
+import { deployments, replicaSets, type Deployment } from '../../src/api/kubernetes/workloads.ts';
+import { waitFor } from '../support/wait.ts';
+import { makeDeployment, startTestCluster, type TestCluster } from './support.ts';
+
+describe('deployments', () => {
+  let cluster: TestCluster;
+  before(async () => {
+    cluster = await startTestCluster();
+  });
+  after(() => cluster.close());
+
+  const get = (name: string): Promise<Deployment> =>
+    cluster.client.get(deployments, { namespace: 'default', name });
+
+  async function complete(name: string): Promise<Deployment> {
+    return waitFor(`deployment ${name} to complete`, async () => {
+      const deployment = await get(name);
+      const { status, spec, metadata } = deployment;
+      const total = spec?.replicas ?? 1;
+      return (
+        status?.observedGeneration === metadata.generation &&
+        (status?.availableReplicas ?? 0) === total &&
+        (status?.updatedReplicas ?? 0) === total &&
+        (status?.replicas ?? 0) === total &&
+        deployment
+      );
+    });
+  }
+
+  async function podsOf(name: string) {
+    return (await cluster.pods()).filter((pod) => pod.metadata.labels?.['app'] === name);
+  }
+
+  it('makes a ReplicaSet and its pods, and reports Available and Progressing', async () => {
+    await cluster.client.create(deployments, makeDeployment('web', { replicas: 3 }));
+    const done = await complete('web');
+    const reasons = Object.fromEntries(
+      (done.status?.conditions ?? []).map((c) => [c.type, `${c.status} ${c.reason}`]),
+    );
+    assert.deepEqual(reasons, {
+      Available: 'True MinimumReplicasAvailable',
+      Progressing: 'True NewReplicaSetAvailable',
+    });
+    assert.equal(done.metadata.annotations?.['deployment.kubernetes.io/revision'], '1');
+    const [set] = (await cluster.client.list(replicaSets, { namespace: 'default', labelSelector: 'app=web' }))
+      .items;
+    const hash = set?.metadata.labels?.['pod-template-hash'];
+    assert.equal(set?.metadata.name, `web-${hash}`);
+    const running = await podsOf('web');
+    assert.equal(running.length, 3);
+    for (const pod of running) {
+      assert.equal(controllerOf(pod)?.uid, set?.metadata.uid);
+      assert.equal(pod.metadata.labels?.['pod-template-hash'], hash);
+      assert.equal(pod.spec?.serviceAccountName, 'default');
+    }
+  });
+
+  it('rolls to a new template within surge and availability, and back', async () => {
+    await cluster.client.create(deployments, makeDeployment('roll', { replicas: 4 }));
+    await complete('roll');
+    let most = 0;
+    let fewestReady = 4;
+    const unsubscribe = cluster.informers.for(pods).onChange(() => {
+      const all = cluster.informers.for(pods).list({ namespace: 'default', labels: { app: 'roll' } });
+      const active = all.filter((pod) => !pod.metadata.deletionTimestamp);
+      most = Math.max(most, active.length);
+      const ready = active.filter((pod) =>
+        pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'),
+      );
+      fewestReady = Math.min(fewestReady, ready.length);
+    });
+    const image = (value: string) => ({
+      type: 'strategic' as const,
+      body: { spec: { template: { spec: { containers: [{ name: 'app', image: value }] } } } },
+    });
+    await cluster.client.patch(
+      deployments,
+      { namespace: 'default', name: 'roll' },
+      image('example.com/app:2'),
+    );
+    const second = await complete('roll');
+    unsubscribe();
+    assert.equal(second.metadata.annotations?.['deployment.kubernetes.io/revision'], '2');
+    assert.deepEqual(
+      [...new Set((await podsOf('roll')).map((pod) => pod.spec?.containers[0]?.image))],
+      ['example.com/app:2'],
+    );
+    assert.ok(most <= 5, `at most 4 + 25 % pods, saw ${most}`);
+    assert.ok(fewestReady >= 3, `at least 4 - 25 % ready, saw ${fewestReady}`);
+
+    await cluster.client.patch(
+      deployments,
+      { namespace: 'default', name: 'roll' },
+      image('example.com/app:1'),
+    );
+    const third = await complete('roll');
+    assert.equal(third.metadata.annotations?.['deployment.kubernetes.io/revision'], '3');
+    const sets = (await cluster.client.list(replicaSets, { namespace: 'default', labelSelector: 'app=roll' }))
+      .items;
+    assert.equal(sets.length, 2, 'the set of the first template is used again');
+    const progressing = third.status?.conditions?.find((c) => c.type === 'Progressing');
+    assert.equal(progressing?.status, 'True');
+  });
+
+  it('recreates: no new pod before the last old one has gone', async () => {
+    await cluster.client.create(
+      deployments,
+      makeDeployment('again', { replicas: 2, strategy: { type: 'Recreate' } }),
+    );
+    await complete('again');
+    const mixed: string[] = [];
+    const unsubscribe = cluster.informers.for(pods).onChange(() => {
+      const all = cluster.informers.for(pods).list({ namespace: 'default', labels: { app: 'again' } });
+      const images = new Set(all.map((pod) => pod.spec?.containers[0]?.image));
+      if (images.size > 1) mixed.push([...images].join(' and '));
+    });
+    const body = {
+      spec: { template: { spec: { containers: [{ name: 'app', image: 'example.com/app:2' }] } } },
+    };
+    await cluster.client.patch(
+      deployments,
+      { namespace: 'default', name: 'again' },
+      { type: 'strategic', body },
+    );
+    await complete('again');
+    unsubscribe();
+    assert.deepEqual(mixed, []);
+  });
+
+  it('scales from zero with one write a step', async () => {
+    await cluster.client.create(deployments, makeDeployment('wake', { replicas: 0 }));
+    await complete('wake');
+    await cluster.node?.settled();
+    const before = Number(cluster.service.resourceVersion);
+    const seen = waitForPod('wake');
+    const key = { namespace: 'default', name: 'wake' };
+    const scaled = await cluster.client.patch(deployments, key, {
+      type: 'merge',
+      body: { spec: { replicas: 1 } },
+    });
+    const pod = await seen;
+    assert.ok(Number(scaled.metadata.resourceVersion) > before);
+    const steps = Number(pod.metadata.resourceVersion) - Number(scaled.metadata.resourceVersion);
+    // The ReplicaSet's scale, the pod; a status write of the Deployment may share the moment with the pod's.
+    assert.ok(steps <= 3, `expected ReplicaSet and Pod to follow at once, ${steps} writes came`);
+    await complete('wake');
+  });
+
+  function waitForPod(app: string) {
+    return new Promise<{ metadata: { resourceVersion?: string } }>((resolve) => {
+      const unsubscribe = cluster.informers.for(pods).onChange(({ type, object }) => {
+        if (type !== 'added' || object.metadata.labels?.['app'] !== app) return;
+        queueMicrotask(() => unsubscribe());
+        resolve(object);
+      });
+    });
+  }
+
+  it('does not roll while paused, but scales', async () => {
+    await cluster.client.create(deployments, makeDeployment('paused', { replicas: 2 }));
+    await complete('paused');
+    const key = { namespace: 'default', name: 'paused' };
+    const template = { spec: { containers: [{ name: 'app', image: 'example.com/app:9' }] } };
+    const body = { spec: { paused: true, replicas: 3, template } };
+    await cluster.client.patch(deployments, key, { type: 'strategic', body });
+    await waitFor('three pods', async () => (await podsOf('paused')).length === 3);
+    assert.deepEqual(
+      [...new Set((await podsOf('paused')).map((pod) => pod.spec?.containers[0]?.image))],
+      ['example.com/app:1'],
+    );
+    await cluster.client.patch(deployments, key, { type: 'merge', body: { spec: { paused: null } } });
+    await complete('paused');
+    assert.deepEqual(
+      [...new Set((await podsOf('paused')).map((pod) => pod.spec?.containers[0]?.image))],
+      ['example.com/app:9'],
+    );
+  });
+
+  it('says what it did in events', async () => {
+    await cluster.client.create(deployments, makeDeployment('told'));
+    await complete('told');
+    const message = await waitFor('the event', async () => {
+      const fieldSelector = 'involvedObject.name=told,involvedObject.kind=Deployment';
+      const { items } = await cluster.client.list(events, { namespace: 'default', fieldSelector });
+      return items[0]?.message;
+    });
+    assert.match(message, /^Scaled up replica set told-\w+ from 0 to 1$/);
+  });
+
+  it('keeps as many old ReplicaSets as the history asks for', async () => {
+    await cluster.client.create(deployments, makeDeployment('history', { revisionHistoryLimit: 1 }));
+    await complete('history');
+    for (const tag of ['2', '3', '4']) {
+      const body = {
+        spec: { template: { spec: { containers: [{ name: 'app', image: `example.com/app:${tag}` }] } } },
+      };
+      await cluster.client.patch(
+        deployments,
+        { namespace: 'default', name: 'history' },
+        { type: 'strategic', body },
+      );
+      await complete('history');
+    }
+    await waitFor('two ReplicaSets', async () => {
+      const { items } = await cluster.client.list(replicaSets, {
+        namespace: 'default',
+        labelSelector: 'app=history',
+      });
+      return items.length === 2;
+    });
+  });
+});
+
+describe('a deployment that makes no progress', () => {
+  it('exceeds its deadline', async () => {
+    const cluster = await startTestCluster({ node: { becomesReady: () => false } });
+    try {
+      await cluster.client.create(deployments, makeDeployment('stuck', { progressDeadlineSeconds: 1 }));
+      const condition = await waitFor('the deadline', async () => {
+        const { status } = await cluster.client.get(deployments, { namespace: 'default', name: 'stuck' });
+        return status?.conditions?.find((c) => c.type === 'Progressing' && c.status === 'False');
+      });
+      assert.equal(condition.reason, 'ProgressDeadlineExceeded');
+      assert.match(condition.message ?? '', /^ReplicaSet "stuck-\w+" has timed out progressing\.$/);
+    } finally {
+      await cluster.close();
+    }
+  });
+});

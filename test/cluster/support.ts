@@ -1,0 +1,69 @@
+/** A cluster on the real embedded API: controllers, a fake node, and words for what tests wait for. */
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/log.ts';
+import { resources } from '../../src/api/registry.ts';
+import type { Pod } from '../../src/api/pods.ts';
+import { pods } from '../../src/api/kubernetes/pods.ts';
+import type { Deployment } from '../../src/api/kubernetes/workloads.ts';
+import { startCluster } from '../../src/cluster/index.ts';
+import { SharedInformers } from '../../src/kube/client/shared-informers.ts';
+import { startTestApi, type TestApi } from '../support/api.ts';
+import { startFakeNode, type FakeNode, type FakeNodeOptions } from '../support/fake-node.ts';
+
+export interface TestCluster extends TestApi {
+  readonly informers: SharedInformers;
+  readonly node: FakeNode | undefined;
+  /** Pods of a namespace (default: `default`) that are not going. */
+  pods(namespace?: string): Promise<Pod[]>;
+}
+
+/** `node: false` leaves pods Pending. */
+export async function startTestCluster(
+  options: { node?: FakeNodeOptions | false; rootCertificate?: string } = {},
+): Promise<TestCluster> {
+  const api = await startTestApi();
+  const log = silentLogger;
+  const informers = new SharedInformers({ client: api.client, clock: systemClock, log });
+  const env = { client: api.client, informers, clock: systemClock, log };
+  const { rootCertificate } = options;
+  const cluster = await startCluster(env, { resources, ...(rootCertificate ? { rootCertificate } : {}) });
+  const node = options.node === false ? undefined : await startFakeNode(api.client, informers, options.node);
+  return {
+    ...api,
+    informers,
+    node,
+    async pods(namespace = 'default') {
+      const { items } = await api.client.list(pods, { namespace });
+      return items.filter((pod) => !pod.metadata.deletionTimestamp);
+    },
+    async close() {
+      await cluster.stop();
+      await node?.stop();
+      informers.close();
+      await api.close();
+    },
+  };
+}
+
+/** A Deployment of one container, `app`. */
+export function makeDeployment(
+  name: string,
+  spec: Partial<NonNullable<Deployment['spec']>> & { image?: string } = {},
+): Deployment {
+  const { image = 'example.com/app:1', ...rest } = spec;
+  const labels = { app: name };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace: 'default' },
+    spec: {
+      selector: { matchLabels: labels },
+      template: {
+        // The name of a template's metadata is not used; the type has to have one.
+        metadata: { name: '', labels },
+        spec: { containers: [{ name: 'app', image, ports: [{ name: 'http', containerPort: 8080 }] }] },
+      },
+      ...rest,
+    },
+  };
+}
