@@ -30,7 +30,7 @@ function dataOf(context: AdmissionContext, name: string): ConfigData | undefined
   return undefined;
 }
 
-function readOrDefault<K extends keyof ServingConfig>(part: K, data: ConfigData): unknown {
+function readOrDefault(part: keyof ServingConfig, data: ConfigData): unknown {
   const read: (data: ConfigData) => unknown = configReaders[`config-${part}`];
   try {
     return read(data);

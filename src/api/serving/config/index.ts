@@ -122,7 +122,8 @@ export function configMapFault(
     return '"_example" was changed; copy the keys that you want to change to the top level of data instead';
   }
   try {
-    configReaders[name](data);
+    const readers: Readonly<Record<string, (data: ConfigData) => unknown>> = configReaders;
+    readers[name]?.(data);
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -1,0 +1,205 @@
+/** PodAutoscaler (class KPA) → scale of the Deployment, ServerlessService, Metric. Looks again every tick while active. */
+import { metrics, podAutoscalers, type Metric, type PodAutoscaler } from '../../api/autoscaling/index.ts';
+import { autoscalingKey, kpaClass, type ScalingSpec } from '../../api/autoscaling/annotations.ts';
+import { deployments } from '../../api/kubernetes/workloads.ts';
+import { pods as podResource } from '../../api/kubernetes/pods.ts';
+import {
+  conditionFalse,
+  conditionTrue,
+  conditionUnknown,
+  isTrue,
+  nextConditions,
+  type ConditionSet,
+  type ConditionValue,
+} from '../../api/knative/conditions.ts';
+import { serverlessServices, type ServerlessService } from '../../api/networking/index.ts';
+import type { KubeObject } from '../../api/object.ts';
+import type { RequestPath } from '../../api/routing.ts';
+import { labels } from '../../api/serving/labels.ts';
+import { revisions } from '../../api/serving/index.ts';
+import { deepEqual } from '../../base/json.ts';
+import { watches, type Controller } from '../../kube/controller/controller.ts';
+import { createOrGet, isControlledBy, patchChild, writeStatus } from '../apply.ts';
+import type { Autoscaler, Observation } from '../autoscaler/autoscaler.ts';
+import { activatorCount } from '../autoscaler/decide.ts';
+import type { ServingEnv } from '../env.ts';
+import { progressDeadlineSeconds } from '../revision/resources/deployment.ts';
+import type { RoutePublisher } from '../routing/publisher.ts';
+import { privateServiceName } from '../serverless-service/resources/make.ts';
+import { planScale, type Plan } from './plan.ts';
+import { makeMetric, makeServerlessService } from './resources/make.ts';
+
+const autoscalerConditions: ConditionSet = {
+  happy: 'Ready',
+  dependents: ['Active', 'SKSReady', 'ScaleTargetInitialized'],
+};
+
+/** Time between two looks at an active revision, ms. */
+const tickMs = 2_000;
+
+/** How long requests that slipped in may keep the last pods from going, ms. */
+const drainMs = 10_000;
+
+/** Pods that survive a cancelled retirement come back into the gateway after this, ms. */
+const returnMs = 1_000;
+
+export interface PodAutoscalerDeps {
+  readonly autoscaler: Autoscaler;
+  readonly publisher: Pick<RoutePublisher, 'exclude' | 'include'>;
+  readonly requestPath: Pick<RequestPath, 'drain'>;
+}
+
+export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps): Controller {
+  const { client, clock, informers } = env;
+  const { autoscaler, publisher } = deps;
+  const informer = informers.for(podAutoscalers);
+  const serverlessInformer = informers.for(serverlessServices);
+  const metricInformer = informers.for(metrics);
+  const revisionInformer = informers.for(revisions);
+  /** Retirements that a wake-up may still call off. */
+  const retiring = new Set<string>();
+  autoscaler.onWake((key) => {
+    // Nothing is written yet: the pods that are still there answer at once.
+    if (retiring.has(key)) publisher.include(key);
+  });
+
+  const ofRevision = ({ metadata }: KubeObject): string[] => {
+    const name = metadata.labels?.[labels.revision];
+    return name ? [`${metadata.namespace}/${name}`] : [];
+  };
+
+  return {
+    name: 'pod-autoscaler',
+    root: podAutoscalers,
+    owns: [serverlessServices],
+    watches: [watches(deployments, ofRevision), watches(podResource, ofRevision)],
+    concurrency: 16,
+    async reconcile({ namespace, name }) {
+      const key = `${namespace}/${name}`;
+      const found = informer.get(key);
+      if (!found) {
+        autoscaler.forget(key);
+        return undefined;
+      }
+      const scalerClass = found.metadata.annotations?.[autoscalingKey('class')] ?? kpaClass;
+      if (found.metadata.deletionTimestamp || scalerClass !== kpaClass) return undefined;
+
+      const seen = autoscaler.observe(key, found);
+      const plan = plans(found, seen);
+      const scaling = plan.action === 'scale' ? autoscaler.scale(key, found, plan.want) : undefined;
+      const [sks] = await Promise.all([
+        applyServerlessService(found, seen, plan),
+        applyMetric(found, seen.spec),
+        scaling,
+      ]);
+      await say(found, seen, plan, sks);
+      if (plan.action === 'retire') await retire(key, found, seen);
+      return plan.settled ? undefined : { requeueAfter: tickMs };
+    },
+  };
+
+  function plans(found: PodAutoscaler, seen: Observation): Plan {
+    const revision = revisionInformer.get(`${found.metadata.namespace}/${found.metadata.name}`);
+    const config = env.config.current;
+    const deadline = revision
+      ? progressDeadlineSeconds(revision, config) * 1000
+      : config.deployment.progressDeadlineMs;
+    return planScale({
+      now: clock.now(),
+      desired: seen.desired,
+      replicas: seen.replicas,
+      ready: seen.readyPods.length,
+      reachable: seen.reachable,
+      spec: seen.spec,
+      conditions: found.status?.conditions,
+      since: seen.since,
+      progressDeadlineMs: deadline,
+    });
+  }
+
+  /**
+   * The way to zero on which no request is lost: the gateway sends the pods nothing new, what they still answer ends, and
+   * only then they are removed. A request that comes meanwhile waits in the gateway and calls it off.
+   */
+  async function retire(key: string, found: PodAutoscaler, { readyPods }: Observation): Promise<void> {
+    const started = clock.now();
+    const uids = readyPods.map((pod) => pod.metadata.uid ?? '');
+    const wakesBefore = autoscaler.wokenAt(key);
+    retiring.add(key);
+    try {
+      await publisher.exclude(key, uids);
+      await Promise.all(uids.map((uid) => deps.requestPath.drain(uid, drainMs)));
+    } finally {
+      retiring.delete(key);
+    }
+    const called = autoscaler.wokenAt(key) !== wakesBefore || clock.now() - started > drainMs;
+    if (called) {
+      publisher.include(key);
+      return;
+    }
+    await autoscaler.scale(key, found, 0);
+    // A pod that a wake-up saved between this write and its removal must not stay out of the gateway for ever.
+    clock.after(returnMs, () => publisher.include(key));
+  }
+
+  async function applyServerlessService(
+    found: PodAutoscaler,
+    seen: Observation,
+    plan: Plan,
+  ): Promise<ServerlessService> {
+    const { namespace, name } = found.metadata;
+    const serve = plan.want > 0 && seen.readyPods.length > 0 && seen.excessBurstCapacity >= 0;
+    const capacity = env.config.current.autoscaler.activatorCapacity;
+    const activators = activatorCount(seen.spec, seen.readyPods.length, capacity);
+    const desired = makeServerlessService(found, serve ? 'Serve' : 'Proxy', activators);
+    const existing = serverlessInformer.get(`${namespace}/${name}`);
+    if (!existing) return createOrGet(client, serverlessServices, desired);
+    if (deepEqual(existing.spec, desired.spec) || !isControlledBy(existing, found)) return existing;
+    return patchChild(client, serverlessServices, existing, { spec: desired.spec });
+  }
+
+  async function applyMetric(found: PodAutoscaler, spec: ScalingSpec): Promise<Metric> {
+    const { namespace, name } = found.metadata;
+    const desired = makeMetric(found, spec);
+    const existing = metricInformer.get(`${namespace}/${name}`);
+    if (!existing) return createOrGet(client, metrics, desired);
+    if (deepEqual(existing.spec, desired.spec) || !isControlledBy(existing, found)) return existing;
+    return patchChild(client, metrics, existing, { spec: desired.spec });
+  }
+
+  async function say(
+    found: PodAutoscaler,
+    seen: Observation,
+    plan: Plan,
+    sks: ServerlessService,
+  ): Promise<void> {
+    const { generation, name } = found.metadata;
+    await writeStatus(client, podAutoscalers, found, {
+      ...(generation === undefined ? {} : { observedGeneration: generation }),
+      conditions: nextConditions(
+        autoscalerConditions,
+        found.status?.conditions,
+        {
+          Active: plan.Active,
+          ScaleTargetInitialized: plan.initialized ? conditionTrue : conditionUnknown(),
+          SKSReady: serverlessSays(found, sks),
+        },
+        clock.now(),
+      ),
+      desiredScale: plan.want,
+      actualScale: seen.readyPods.length,
+      serviceName: name,
+      metricsServiceName: privateServiceName(name),
+    });
+  }
+}
+
+function serverlessSays(found: PodAutoscaler, sks: ServerlessService): ConditionValue {
+  if (!isControlledBy(sks, found)) {
+    const name = JSON.stringify(sks.metadata.name);
+    return conditionFalse('NotOwned', `There is an existing ServerlessService ${name} that we do not own.`);
+  }
+  return isTrue(sks.status?.conditions, 'Ready')
+    ? conditionTrue
+    : conditionUnknown('NotReady', 'SKS Services are not ready yet');
+}
