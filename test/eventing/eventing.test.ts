@@ -89,9 +89,18 @@ test('an event goes through a broker to the subscribers whose filter wants it', 
     ],
   );
 
-  const headers = { 'content-type': 'application/json', traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' };
-  assert.equal((await platform.send('/default/main', { ...headers, 'ce-type': 'other' }, '{"n":1}')).status, 202);
-  assert.equal((await platform.send('/default/main', { ...headers, 'ce-type': 'order' }, '{"n":2}')).status, 202);
+  const headers = {
+    'content-type': 'application/json',
+    traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+  };
+  assert.equal(
+    (await platform.send('/default/main', { ...headers, 'ce-type': 'other' }, '{"n":1}')).status,
+    202,
+  );
+  assert.equal(
+    (await platform.send('/default/main', { ...headers, 'ce-type': 'order' }, '{"n":2}')).status,
+    202,
+  );
   const wanted = { ...headers, 'ce-type': 'order', 'ce-tenant': 'acme', 'ce-id': '3' };
   assert.equal((await platform.send('/default/main', wanted, '{"n":3}')).status, 202);
 
@@ -168,10 +177,7 @@ test('what no subscriber takes goes to the dead letter sink of the broker', asyn
   assert.equal(letter?.headers['ce-id'], 'lost');
   assert.equal(letter?.headers['ce-knativeerrorcode'], '500');
   assert.equal(letter?.headers['ce-knativeerrordest'], `${broken.url}/`.replace(/\/$/, ''));
-  assert.equal(
-    Buffer.from(String(letter?.headers['ce-knativeerrordata']), 'base64').toString(),
-    'no luck',
-  );
+  assert.equal(Buffer.from(String(letter?.headers['ce-knativeerrordata']), 'base64').toString(), 'no luck');
 });
 
 test('a trigger finds its subscriber by reference, and waits for one that has no address', async () => {

@@ -84,7 +84,11 @@ export interface Platform extends AsyncDisposable {
   /** `http://host:port` of the broker ingress. */
   readonly ingress: string;
   /** Posts an event in binary mode; returns the status and the body of the answer. */
-  send(path: string, headers?: Record<string, string>, body?: string): Promise<{ status: number; body: string }>;
+  send(
+    path: string,
+    headers?: Record<string, string>,
+    body?: string,
+  ): Promise<{ status: number; body: string }>;
   /** Stops eventing and its controllers; the API stays. */
   stop(): Promise<void>;
 }

@@ -61,7 +61,8 @@ export function encodeJson(event: CloudEvent): Buffer {
   const open = head.slice(0, -1);
   const type = attributes['datacontenttype'];
   if (isUtf8(data)) {
-    if (isJson(type) && isJsonText(data)) {
+    // A member that is null is an absent one, so the JSON text null needs the other way.
+    if (isJson(type) && isJsonText(data) && data.toString().trim() !== 'null') {
       return Buffer.concat([Buffer.from(`${open},"data":`), data, Buffer.from('}')]);
     }
     if (type !== undefined && !isJson(type) && isText(type)) {
