@@ -129,7 +129,9 @@ export class Unpacker {
   async #apply(rootfs: string, layer: Descriptor, diffId: string): Promise<void> {
     const hash = createHash(diffId.slice(0, diffId.indexOf(':')));
     const target = new RootFs(rootfs, this.#limits);
-    await target.apply(hashed(this.#decompressed(layer), hash, this.#limits.maxBytes * 2));
+    // Headers, padding and long names come on top of the content.
+    const maxSize = this.#limits.maxBytes + this.#limits.maxEntries * 4096 + (1 << 20);
+    await target.apply(hashed(this.#decompressed(layer), hash, maxSize));
     requireDigest(
       `the uncompressed layer ${layer.digest}`,
       diffId,

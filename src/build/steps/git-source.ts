@@ -41,15 +41,15 @@ export async function fetchGitSource(
     const git = (...args: string[]): Promise<string> => runGit(args, target, environment);
     await mkdir(target, { recursive: true });
     if (!existsSync(join(target, '.git'))) await git('init', '--quiet', '--template=', '.');
-    await git('remote', 'remove', 'origin').catch(() => '');
-    await git('remote', 'add', 'origin', source.url);
+    await git('config', '--replace-all', 'remote.origin.url', source.url);
+    await git('config', '--replace-all', 'remote.origin.fetch', '+refs/heads/*:refs/remotes/origin/*');
     try {
       await git('fetch', '--depth=1', '--recurse-submodules=no', 'origin', source.revision);
       await git('reset', '--hard', '--quiet', 'FETCH_HEAD');
     } catch (error) {
       // A commit that no ref points at: not every server hands it out alone, but it may be in the history.
       if (!/^[0-9a-f]{7,64}$/i.test(source.revision)) throw error;
-      await git('fetch', '--tags', 'origin', '+refs/heads/*:refs/remotes/origin/*');
+      await git('fetch', '--tags', 'origin');
       await git('checkout', '--quiet', '--force', source.revision);
     }
     if (existsSync(join(target, '.gitmodules'))) await git('submodule', 'update', '--init', '--recursive');
