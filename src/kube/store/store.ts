@@ -122,19 +122,25 @@ export class Store {
     const entry = { table: table.name, key, resourceVersion, json: type === 'DELETED' ? null : json };
     return new Promise((resolve, reject) => {
       this.#queue.push({ table, entry, event, resolve, reject });
-      if (this.#flushing || this.#scheduled) return;
-      this.#scheduled = true;
-      // After the poll phase: every request that arrived in this turn of the loop shares the commit.
-      setImmediate(() => {
-        this.#scheduled = false;
-        if (!this.#flushing) void this.#flush();
-      });
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#flushing || this.#scheduled) return;
+    this.#scheduled = true;
+    // After the poll phase: every request that arrived in this turn of the loop shares the commit.
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.#flushing) void this.#flush();
     });
   }
 
   #flush(): Promise<void> {
     this.#flushing = this.#drain().finally(() => {
       this.#flushing = undefined;
+      // Whoever was just acknowledged may have written again before this ran.
+      if (this.#queue.length > 0) this.#schedule();
     });
     return this.#flushing;
   }
