@@ -4,6 +4,16 @@
  */
 import type { Clock } from '../base/clock.ts';
 
+/** Time that never jumps. */
+export const steadyClock: Clock = {
+  now: () => performance.now(),
+  after(ms, fn) {
+    const timer = setTimeout(fn, ms);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
 /** Resolution, ms: a deadline fires at most this much late. */
 export const TICK_MS = 25;
 const SLOTS = 1024;

@@ -1,20 +1,11 @@
 /** The thread that requests run in: an engine, and the messages of the main thread. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Clock } from '../base/clock.ts';
 import { messageOf, systemCode } from '../base/errors.ts';
 import { Engine } from './engine.ts';
 import type { FromWorker, ListenAddress, ToWorker, WorkerStart } from './messages.ts';
 import { SharedSlots, localSlots } from './slots.ts';
+import { steadyClock } from './timer-wheel.ts';
 import { selectTransport } from './transport/select.ts';
-
-/** Time that never jumps. */
-const steadyClock: Clock = {
-  now: () => performance.now(),
-  after(ms, fn) {
-    const timer = setTimeout(fn, ms);
-    return () => clearTimeout(timer);
-  },
-};
 
 const port = parentPort;
 if (port === null) throw new Error('this module runs in a worker thread');
