@@ -26,7 +26,9 @@ const versionInfo = {
   platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
 };
 
-const protobufV2 = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+/** Clients ask for the first, which is no well-formed media type; the answer must have one, or Go refuses to read it. */
+const protobufV2Asked = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+const protobufV2 = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
 
 export class ServerDocuments {
   readonly #catalog: ApiCatalog;
@@ -141,7 +143,9 @@ export class ServerDocuments {
   #openApiV2(exchange: Exchange): boolean {
     const accept = exchange.request.headers.accept ?? '*/*';
     for (const { type } of parseAccept(accept)) {
-      if (type === protobufV2) return sendCached(exchange, this.#openApi.v2Protobuf(), protobufV2);
+      if (type === protobufV2 || type === protobufV2Asked) {
+        return sendCached(exchange, this.#openApi.v2Protobuf(), protobufV2);
+      }
       if (type === 'application/json' || type === 'application/*' || type === '*/*') {
         return sendCached(exchange, this.#openApi.v2Json(), 'application/json');
       }

@@ -18,7 +18,8 @@ export interface AnswerForm {
 export function parseMediaType(text: string): MediaType | undefined {
   const [head = '', ...rest] = text.split(';');
   const type = head.trim().toLowerCase();
-  if (!/^[\w!#$&^.+*-]+\/[\w!#$&^.+*-]+$/.test(type)) return undefined;
+  // `@` is no token character, but Kubernetes' OpenAPI media types have one.
+  if (!/^[\w!#$&^.+*@-]+\/[\w!#$&^.+*@-]+$/.test(type)) return undefined;
   const parameters = new Map<string, string>();
   for (const part of rest) {
     const at = part.indexOf('=');

@@ -82,7 +82,8 @@ export async function startTestServer(
 
 function send(target: RequestOptions, call: CallOptions): Promise<Reply> {
   const { body = '' } = call;
-  const bytes = typeof body === 'string' || Buffer.isBuffer(body) ? Buffer.from(body) : Buffer.from(JSON.stringify(body));
+  const bytes =
+    typeof body === 'string' || Buffer.isBuffer(body) ? Buffer.from(body) : Buffer.from(JSON.stringify(body));
   const headers = {
     ...(bytes.length > 0 ? { 'content-length': bytes.length, 'content-type': 'application/json' } : {}),
     ...call.headers,
@@ -102,7 +103,9 @@ function send(target: RequestOptions, call: CallOptions): Promise<Reply> {
         });
       });
     });
-    outgoing.setTimeout(30_000, () => outgoing.destroy(new Error(`no answer to ${target.method} ${target.path}`)));
+    outgoing.setTimeout(30_000, () =>
+      outgoing.destroy(new Error(`no answer to ${target.method} ${target.path}`)),
+    );
     outgoing.on('error', reject);
     outgoing.end(bytes);
   });
