@@ -222,6 +222,10 @@ export class ContainerRun {
 
   async #exited(handle: ContainerHandle, status: ExitStatus, startedAt: string): Promise<void> {
     const { record } = this;
+    if (status.startFailure !== undefined) {
+      this.#startFailed(handle, new StartError(status.startFailure), startedAt);
+      return;
+    }
     const exitCode = status.exitCode ?? 137;
     let reason = exitCode === 0 ? 'Completed' : 'Error';
     if (status.oomKilled) reason = 'OOMKilled';

@@ -133,11 +133,10 @@ export class Cgroup {
     for (const file of this.joinFiles) writeFileSync(file, String(pid));
   }
 
+  /** Processes in the group and in groups that a runtime made below it. */
   pids(): number[] {
     const pids = new Set<number>();
-    for (const file of this.joinFiles) {
-      for (const line of read(file)?.split('\n') ?? []) if (line !== '') pids.add(Number(line));
-    }
+    for (const dir of this.#dirs) collectPids(dir, pids);
     return [...pids];
   }
 
@@ -190,9 +189,9 @@ export class Cgroup {
     return { memoryBytes: Math.max(0, Number(memory) - Number(inactive ?? 0)), cpuMs: ticks * 10 };
   }
 
-  /** Removes the group, with groups that a runtime made below it. */
-  remove(): void {
-    for (const dir of this.#dirs) removeGroup(dir);
+  /** Removes the group, with groups that a runtime made below it. False while a process in it has not quite gone. */
+  remove(): boolean {
+    return this.#dirs.map((dir) => removeGroup(dir)).every(Boolean);
   }
 
   #file(controller: string, name: string): string | undefined {
@@ -226,6 +225,15 @@ function read(file: string): string | undefined {
   }
 }
 
+function collectPids(dir: string, pids: Set<number>): void {
+  for (const line of read(join(dir, 'cgroup.procs'))?.split('\n') ?? [])
+    if (line !== '') pids.add(Number(line));
+  if (!existsSync(dir)) return;
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    if (entry.isDirectory()) collectPids(join(dir, entry.name), pids);
+  }
+}
+
 /** User and system time of a process in clock ticks of 10 ms (proc(5): utime, stime). */
 function cpuTicks(pid: number): number {
   const stat = read(`/proc/${pid}/stat`);
@@ -234,14 +242,16 @@ function cpuTicks(pid: number): number {
   return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
 }
 
-function removeGroup(dir: string): void {
+function removeGroup(dir: string): boolean {
   try {
     for (const entry of readdirSync(dir, { withFileTypes: true })) {
       if (entry.isDirectory()) removeGroup(join(dir, entry.name));
     }
     rmdirSync(dir);
+    return true;
   } catch (error) {
-    // Busy: a killed process has not quite gone; the next sweep takes it. Otherwise it is gone already.
-    if (systemCode(error) !== 'EBUSY' && systemCode(error) !== 'ENOENT') throw error;
+    if (systemCode(error) === 'EBUSY') return false;
+    if (systemCode(error) === 'ENOENT') return true;
+    throw error;
   }
 }

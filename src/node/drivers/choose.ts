@@ -1,8 +1,13 @@
 /** Which driver runs the pods of this machine. */
 import { createHash } from 'node:crypto';
-import { realpathSync } from 'node:fs';
+import { mkdirSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { KnapsackError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { Cgroups } from './cgroups.ts';
 import type { Driver } from './driver.ts';
+import { findRuntime, missingForContainers } from './oci/detect.ts';
+import { OciDriver } from './oci/driver.ts';
 import { ProcessDriver } from './process.ts';
 
 export type DriverChoice = 'auto' | 'oci' | 'process';
@@ -19,8 +24,46 @@ export function tagOf(dataDir: string): string {
 }
 
 /** Throws NODE_NO_DRIVER when the driver that is asked for cannot work here. */
-export function chooseDriver(_choice: DriverChoice, options: DriverOptions): Promise<Driver> {
+export async function chooseDriver(choice: DriverChoice, options: DriverOptions): Promise<Driver> {
   const tag = tagOf(options.dataDir);
   const hostPath = options.hostEnv['PATH'] ?? '';
-  return Promise.resolve(new ProcessDriver({ tag, reason: 'asked for', hostPath }));
+  if (choice === 'process') return new ProcessDriver({ tag, reason: 'asked for', hostPath });
+  const oci = await tryOci(choice, tag, hostPath, options.dataDir);
+  if (typeof oci !== 'string') return oci;
+  if (choice === 'oci') {
+    throw new KnapsackError('NODE_NO_DRIVER', `the oci driver cannot run on this machine: it needs ${oci}`);
+  }
+  return new ProcessDriver({ tag, reason: `containers cannot run here: ${oci} missing`, hostPath });
+}
+
+/** The driver, opened, or what it lacks. */
+async function tryOci(
+  choice: DriverChoice,
+  tag: string,
+  path: string,
+  dataDir: string,
+): Promise<OciDriver | string> {
+  const missing = missingForContainers(path);
+  if (missing.length > 0) return missing.join(', ');
+  const dir = join(dataDir, 'oci');
+  mkdirSync(dir, { recursive: true, mode: 0o711 });
+  const program = await findRuntime(path, dir);
+  if ('missing' in program) return program.missing;
+  const cgroups = Cgroups.open(tag);
+  if (!cgroups) return 'control groups that can be written';
+  const why = choice === 'oci' ? 'asked for' : 'root on Linux with a working runtime';
+  const driver = new OciDriver({
+    program,
+    cgroups,
+    tag,
+    dir,
+    reason: `${why}; pods run in ${program.name} ${program.version} containers, each with its own processes, files, network and limits`,
+  });
+  try {
+    await driver.open();
+    return driver;
+  } catch (error) {
+    await driver.close(true);
+    return `a pod network (${messageOf(error)})`;
+  }
 }

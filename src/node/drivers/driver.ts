@@ -86,6 +86,8 @@ export interface ExitStatus {
   readonly exitCode: number | undefined;
   readonly signal: number | undefined;
   readonly oomKilled: boolean;
+  /** The runtime's words, when it turned out after `started` that the command cannot be run. */
+  readonly startFailure?: string;
 }
 
 export interface ExecResult {

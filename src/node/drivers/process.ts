@@ -4,7 +4,8 @@
  * CPU and process limits by control groups.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { constants as osConstants } from 'node:os';
 import { messageOf } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
@@ -201,8 +202,7 @@ class ChildContainer implements ContainerHandle {
     const log = openSync(spec.logPath, 'a', 0o640);
     try {
       this.#group?.create(spec.limits);
-      const isRoot = process.geteuid?.() === 0;
-      const user = isRoot && spec.user ? { uid: spec.user.uid, gid: spec.user.gid } : {};
+      const user = this.#user(spec, command);
       const child = spawn(command.file, command.args, {
         cwd: command.cwd,
         env: command.env,
@@ -220,6 +220,16 @@ class ChildContainer implements ContainerHandle {
     } finally {
       closeSync(log);
     }
+  }
+
+  /**
+   * Only root can become somebody else; and a user who cannot even reach the files (a data directory below /root, say)
+   * could not run them, so such a pod runs as root, as this driver does without an image user.
+   */
+  #user(spec: ContainerSpec, command: HostCommand): { uid: number; gid: number } | undefined {
+    if (process.geteuid?.() !== 0 || !spec.user) return undefined;
+    const reachable = isOpenToOthers(spec.rootfs) && isOpenToOthers(dirname(command.file));
+    return reachable ? { uid: spec.user.uid, gid: spec.user.gid } : undefined;
   }
 
   get state(): Json {
@@ -309,4 +319,12 @@ class AdoptedContainer implements ContainerHandle {
     this.#group?.remove();
     return Promise.resolve();
   }
+}
+
+/** True when every folder on the way to and including `directory` may be passed by any user. */
+function isOpenToOthers(directory: string): boolean {
+  const mode = statSync(directory, { throwIfNoEntry: false })?.mode ?? 0;
+  if ((mode & 0o001) === 0) return false;
+  const parent = dirname(directory);
+  return parent === directory || isOpenToOthers(parent);
 }

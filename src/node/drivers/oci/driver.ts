@@ -1,0 +1,244 @@
+/**
+ * The oci driver: standard OCI bundles run by crun or runc. Each container has its own processes, mounts, IPC, host name,
+ * control group and layer over the image; the containers of a pod share a network of their own.
+ */
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
+import { join } from 'node:path';
+import { messageOf } from '../../../base/errors.ts';
+import type { Json } from '../../../base/json.ts';
+import type { Cgroups } from '../cgroups.ts';
+import {
+  StartError,
+  type ContainerHandle,
+  type ContainerMount,
+  type ContainerSpec,
+  type Driver,
+  type Sandbox,
+  type SandboxSpec,
+} from '../driver.ts';
+import { makeBundle } from './bundle.ts';
+import { OciContainer } from './container.ts';
+import { namespaceSetup } from './detect.ts';
+import { choosePrefix, PodNetwork } from './network.ts';
+import { RunDir } from './run-dir.ts';
+import { OciRuntime, type RuntimeProgram } from './runtime.ts';
+import { Shell } from './shell.ts';
+
+interface SavedSandbox {
+  readonly ip: string;
+}
+
+export interface OciDriverOptions {
+  readonly program: RuntimeProgram;
+  readonly cgroups: Cgroups;
+  readonly tag: string;
+  /** The driver keeps everything below it. */
+  readonly dir: string;
+  readonly reason: string;
+}
+
+export class OciDriver implements Driver {
+  readonly name = 'oci';
+  readonly reason: string;
+  readonly runtimeVersion: string;
+  readonly hostAddress: string;
+  readonly #cgroups: Cgroups;
+  readonly #network: PodNetwork;
+  readonly #runtime: OciRuntime;
+  readonly #runDir: RunDir;
+  readonly #hostShell: Shell;
+  readonly #mountShell: Shell;
+  readonly #dir: string;
+
+  constructor(options: OciDriverOptions) {
+    const { dir, tag, program } = options;
+    this.#dir = dir;
+    this.reason = options.reason;
+    this.runtimeVersion = `${program.name}://${program.version}`;
+    this.#cgroups = options.cgroups;
+    this.#runDir = new RunDir(join(dir, 'run'));
+    const tmp = this.#runDir.path;
+    this.#hostShell = new Shell({ dir: tmp, privateMounts: false });
+    this.#mountShell = new Shell({ dir: tmp, privateMounts: true, setup: namespaceSetup() });
+    this.#network = new PodNetwork(this.#hostShell, tag, choosePrefix(tag, `kns${tag}`));
+    this.#runtime = new OciRuntime(program, this.#mountShell, join(dir, 'state'), tmp);
+    this.hostAddress = this.#network.gateway;
+    for (const name of ['', 'cgroup-view', ...readControllers()]) {
+      mkdirSync(join(dir, name === '' || name === 'cgroup-view' ? name : `cgroup-view/${name}`), {
+        recursive: true,
+      });
+    }
+  }
+
+  /** Makes the bridge and starts the shells, so that the first pod does not wait for them. Throws NODE_NETWORK_FAILED. */
+  async open(): Promise<void> {
+    await Promise.all([this.#network.ensureBridge(), this.#mountShell.run(':')]);
+  }
+
+  async createSandbox(spec: SandboxSpec): Promise<Sandbox> {
+    const ip = spec.hostNetwork ? '127.0.0.1' : await this.#network.attach(spec.pod.uid);
+    writeFileSync(join(spec.dir, 'hosts'), hostsFile(spec, ip));
+    writeFileSync(join(spec.dir, 'resolv.conf'), resolvFile(spec));
+    writeFileSync(join(spec.dir, 'hostname'), `${spec.hostname}\n`);
+    return sandboxOf(spec, ip);
+  }
+
+  adoptSandbox(spec: SandboxSpec, state: Json): Promise<Sandbox | undefined> {
+    const { ip } = state as unknown as SavedSandbox;
+    const isThere = spec.hostNetwork || this.#network.adopt(spec.pod.uid, ip);
+    return Promise.resolve(isThere ? sandboxOf(spec, ip) : undefined);
+  }
+
+  async removeSandbox(sandbox: Sandbox): Promise<void> {
+    if (!sandbox.spec.hostNetwork) await this.#network.detach(sandbox.spec.pod.uid, sandbox.ip);
+  }
+
+  start(sandbox: Sandbox, spec: ContainerSpec): ContainerHandle {
+    const dir = join(sandbox.spec.dir, 'containers', spec.id);
+    const group = this.#cgroups.group(spec.id);
+    const handle = new OciContainer({
+      id: spec.id,
+      dir,
+      runtime: this.#runtime,
+      runDir: this.#runDir,
+      group,
+    });
+    try {
+      const paths = { upper: join(dir, 'upper'), work: join(dir, 'work'), rootfs: join(dir, 'rootfs') };
+      for (const path of Object.values(paths)) mkdirSync(path, { recursive: true });
+      if (!existsSync(join(spec.rootfs, 'tmp'))) {
+        mkdirSync(join(paths.upper, 'tmp'));
+        chmodSync(join(paths.upper, 'tmp'), 0o1777);
+      }
+      group.create(spec.limits);
+      const bundle = makeBundle({
+        spec,
+        hostname: sandbox.spec.hostname,
+        rootfs: paths.rootfs,
+        netns: sandbox.spec.hostNetwork ? undefined : this.#network.netnsPath(sandbox.spec.pod.uid),
+        cgroupMounts: this.#cgroupMounts(group.views),
+        cgroupsPath: this.#runtime.cgroupsPath(group),
+        files: podFiles(sandbox.spec.dir, spec),
+        arch: process.arch,
+      });
+      writeFileSync(join(dir, 'config.json'), JSON.stringify(bundle), { mode: 0o600 });
+      writeFileSync(spec.logPath, '', { flag: 'a', mode: 0o640 });
+      this.#runtime.launch({
+        ...paths,
+        id: spec.id,
+        bundle: dir,
+        lower: spec.rootfs,
+        group,
+        logPath: spec.logPath,
+        pidFile: this.#runDir.file(spec.id, 'pid'),
+        exitFile: this.#runDir.file(spec.id, 'exit'),
+        runtimeLog: this.#runDir.file(spec.id, 'log'),
+      });
+      return handle;
+    } catch (error) {
+      return failedContainer(handle, new StartError(messageOf(error), { cause: error }));
+    }
+  }
+
+  /** Version 1: a read-only directory with the places of the controllers, and each controller's group in its place. */
+  #cgroupMounts(views: readonly { source: string; destination: string }[]): typeof views {
+    const isSingle = views.length === 1 && views[0]?.destination === '/sys/fs/cgroup';
+    if (isSingle) return views;
+    return [{ source: join(this.#dir, 'cgroup-view'), destination: '/sys/fs/cgroup' }, ...views];
+  }
+
+  adopt(id: string, state: Json): ContainerHandle {
+    const { dir } = state as { dir?: string };
+    const parts = {
+      id,
+      dir: dir ?? '',
+      runtime: this.#runtime,
+      runDir: this.#runDir,
+      group: this.#cgroups.group(id),
+    };
+    return new OciContainer(parts, state);
+  }
+
+  async sweep(livePodUids: ReadonlySet<string>): Promise<void> {
+    const isLive = (name: string): boolean => livePodUids.has(name.split('_')[0] ?? '');
+    for (const name of this.#cgroups.list()) {
+      if (isLive(name)) continue;
+      const container = new OciContainer({
+        id: name,
+        dir: join(this.#dir, 'swept', name),
+        runtime: this.#runtime,
+        runDir: this.#runDir,
+        group: this.#cgroups.group(name),
+      });
+      await container.remove();
+    }
+    for (const file of readdirSync(this.#runDir.path)) {
+      if (/\.(?:pid|exit|log)$/.test(file) && !isLive(file))
+        rmSync(join(this.#runDir.path, file), { force: true });
+    }
+    await this.#network.sweep(livePodUids);
+  }
+
+  async close(everything: boolean): Promise<void> {
+    if (everything) await this.#network.close();
+    this.#runDir.close();
+    await Promise.all([this.#hostShell.close(), this.#mountShell.close()]);
+    if (!everything) return;
+    this.#cgroups.close();
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+}
+
+function sandboxOf(spec: SandboxSpec, ip: string): Sandbox {
+  const state: SavedSandbox = { ip };
+  return { spec, ip, portMap: undefined, state: state as unknown as Json };
+}
+
+/** A container that could not even be prepared: its handle, with a start that fails. */
+function failedContainer(handle: OciContainer, error: StartError): ContainerHandle {
+  const started = Promise.reject<void>(error);
+  started.catch(() => undefined);
+  return {
+    id: handle.id,
+    started,
+    exited: handle.exited,
+    state: handle.state,
+    signal: () => undefined,
+    exec: (command, options) => handle.exec(command, options),
+    stats: () => Promise.resolve(undefined),
+    remove: () => handle.remove(),
+  };
+}
+
+function readControllers(): string[] {
+  return ['memory', 'cpu', 'pids', 'freezer'];
+}
+
+/** What every container of a pod finds in /etc, unless it mounts something of its own there. */
+function podFiles(dir: string, spec: ContainerSpec): ContainerMount[] {
+  const taken = new Set(spec.mounts.map((mount) => mount.destination));
+  return ['hosts', 'resolv.conf', 'hostname']
+    .map((name) => ({ source: join(dir, name), destination: `/etc/${name}`, readOnly: false }))
+    .filter((mount) => !taken.has(mount.destination));
+}
+
+function hostsFile(spec: SandboxSpec, ip: string): string {
+  const lines = [
+    '127.0.0.1\tlocalhost',
+    '::1\tlocalhost ip6-localhost ip6-loopback',
+    `${ip}\t${spec.hostname}`,
+    ...spec.hostAliases.map((alias) => `${alias.ip}\t${alias.names.join(' ')}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function resolvFile({ dns }: SandboxSpec): string {
+  const { nameservers, searches, options } = dns;
+  if (nameservers.length === 0) {
+    return existsSync('/etc/resolv.conf') ? readFileSync('/etc/resolv.conf', 'utf8') : '';
+  }
+  const lines = nameservers.map((address) => `nameserver ${address}`);
+  if (searches.length > 0) lines.push(`search ${searches.join(' ')}`);
+  if (options.length > 0) lines.push(`options ${options.join(' ')}`);
+  return `${lines.join('\n')}\n`;
+}

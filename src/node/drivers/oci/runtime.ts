@@ -1,0 +1,138 @@
+/** crun or runc, run through shells in a mount namespace of their own. */
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Cgroup } from '../cgroups.ts';
+import type { ExecOptions, ExecResult } from '../driver.ts';
+import { quote, type Shell } from './shell.ts';
+
+export interface RuntimeProgram {
+  readonly name: 'crun' | 'runc';
+  readonly path: string;
+  readonly version: string;
+}
+
+export interface LaunchOptions {
+  readonly id: string;
+  readonly bundle: string;
+  readonly lower: string;
+  readonly upper: string;
+  readonly work: string;
+  readonly rootfs: string;
+  readonly group: Cgroup;
+  readonly logPath: string;
+  readonly pidFile: string;
+  readonly exitFile: string;
+  readonly runtimeLog: string;
+}
+
+/** Most of a command's output that is kept, bytes. */
+const maxExecOutput = 64 * 1024;
+
+/** Escapes a path for an overlay mount option. */
+function overlayPath(path: string): string {
+  return path.replace(/[\\:,]/g, '\\$&');
+}
+
+export class OciRuntime {
+  readonly program: RuntimeProgram;
+  readonly #shell: Shell;
+  readonly #root: string;
+  readonly #tmp: string;
+  #next = 0;
+
+  /** `root`: where the runtime keeps its state. `tmp`: for output of commands. */
+  constructor(program: RuntimeProgram, shell: Shell, root: string, tmp: string) {
+    this.program = program;
+    this.#shell = shell;
+    this.#root = root;
+    this.#tmp = tmp;
+  }
+
+  /**
+   * crun joins the group that is there already and leaves it alone, which halves its work; runc always makes its own, so
+   * it gets a place inside.
+   */
+  cgroupsPath(group: Cgroup): string | undefined {
+    return this.program.name === 'runc' ? `${group.path}/runc` : undefined;
+  }
+
+  #base(log: string): string {
+    const options = ['--root', this.#root, '--log', log, '--log-format', 'json'];
+    if (this.program.name === 'crun') options.push('--cgroup-manager=disabled');
+    return [this.program.path, ...options].map(quote).join(' ');
+  }
+
+  #join(group: Cgroup): string {
+    if (this.program.name === 'runc') return ':';
+    return group.joinFiles.map((file) => `echo 0 >${quote(file)}`).join(' && ');
+  }
+
+  /** Mounts, runs to the end, writes the exit code, unmounts: also when Knapsack is no longer there. */
+  launch(options: LaunchOptions): void {
+    const { id, bundle, rootfs, group } = options;
+    const layers = [
+      `lowerdir=${overlayPath(options.lower)}`,
+      `upperdir=${overlayPath(options.upper)}`,
+      `workdir=${overlayPath(options.work)}`,
+    ].join(',');
+    const run = `exec ${this.#base(options.runtimeLog)} run --bundle ${quote(bundle)} --pid-file ${quote(options.pidFile)} ${quote(id)}`;
+    this.#shell.launch(
+      [
+        `exec >>${quote(options.runtimeLog)} 2>&1 </dev/null`,
+        `if mount -t overlay overlay -o ${quote(layers)} ${quote(rootfs)}`,
+        `then ( ${this.#join(group)} && ${run} >>${quote(options.logPath)} 2>&1 ); code=$?; umount -l ${quote(rootfs)}`,
+        'else code=128; fi',
+        `echo $code >${quote(options.exitFile)}`,
+      ].join('; '),
+    );
+  }
+
+  /** What the runtime said about a container that it could not start; undefined when it said nothing. */
+  startFailure(log: string): string | undefined {
+    const size = statSync(log, { throwIfNoEntry: false })?.size ?? 0;
+    if (size === 0) return undefined;
+    const lines = readFileSync(log, 'utf8')
+      .slice(0, 16 * 1024)
+      .trim()
+      .split('\n');
+    const errors = lines.flatMap((line) => {
+      try {
+        const entry = JSON.parse(line) as { level?: string; msg?: string };
+        return entry.level === 'error' && entry.msg ? [entry.msg] : [];
+      } catch {
+        // From mount or the shell.
+        return line.startsWith('{') ? [] : [line];
+      }
+    });
+    return errors.length > 0 ? errors.join('; ') : undefined;
+  }
+
+  async exec(
+    id: string,
+    group: Cgroup,
+    command: readonly string[],
+    options: ExecOptions,
+  ): Promise<ExecResult> {
+    const codeFile = join(this.#tmp, `exec-${process.pid}-${this.#next++}`);
+    const seconds = Math.max(0.001, options.timeoutMs / 1000);
+    const exec = `${this.#base('/dev/null')} exec ${quote(id)} ${command.map(quote).join(' ')}`;
+    const timed = `( ${this.#join(group)} && exec timeout -s KILL ${seconds} ${exec} )`;
+    const script = `{ ${timed}; echo $? >${quote(codeFile)}; } 2>&1 | head -c ${maxExecOutput}`;
+    const begun = performance.now();
+    const { output } = await this.#shell.run(script, true);
+    const code = existsSync(codeFile) ? Number(readFileSync(codeFile, 'latin1').trim()) : 137;
+    rmSync(codeFile, { force: true });
+    const timedOut = code === 137 && performance.now() - begun >= options.timeoutMs;
+    return { exitCode: timedOut ? undefined : code, output };
+  }
+
+  /** Removes what the runtime keeps of a container that has ended, and a mount that its shell could not remove. */
+  async forget(id: string, rootfs: string): Promise<void> {
+    if (existsSync(join(this.#root, id))) {
+      await this.#shell.run(
+        `${this.#base('/dev/null')} delete -f ${quote(id)} || rm -rf ${quote(join(this.#root, id))}`,
+      );
+    }
+    if (existsSync(rootfs)) await this.#shell.run(`umount -l ${quote(rootfs)} 2>/dev/null || :`);
+  }
+}
