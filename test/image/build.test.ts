@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { baseImageName } from '../../src/image/build/base.ts';
 import { ignoreFilter, type IgnoreDialect } from '../../src/image/build/ignore.ts';
 import { buildNodeImage, type BuiltImage } from '../../src/image/build/node-image.ts';
@@ -192,6 +193,30 @@ describe('building a Node.js image', () => {
         buildNodeImage({ directory: join(directory, 'none'), name: 'x', store }),
         withCode('IMAGE_BUILD_NO_PROJECT'),
       );
+    }));
+});
+
+describe('dependencies that are not installed', () => {
+  const project = {
+    'package.json': { name: 'app', main: 'index.js', dependencies: { dep: 'file:dep.tgz' } },
+    'index.js': '',
+  };
+
+  it('installs them in a copy, without running their scripts', () =>
+    withProject(project, async ({ directory, build, unpack }) => {
+      const dep = JSON.stringify({ name: 'dep', version: '1.0.0', scripts: { postinstall: 'touch ran' } });
+      const tar = await makeTar([[{ name: 'package/package.json' }, dep]]);
+      writeFileSync(join(directory, 'dep.tgz'), gzipSync(tar));
+      const lines: string[] = [];
+      const rootfs = await unpack(await build(lines));
+      assert.deepEqual(readdirSync(join(rootfs, 'app/node_modules/dep')), ['package.json']);
+      assert.deepEqual(readdirSync(directory).sort(), ['dep.tgz', 'index.js', 'package.json']);
+      assert.ok(lines.some((line) => line.includes('npm install --omit=dev')));
+    }));
+
+  it('says what npm said when that fails', () =>
+    withProject(project, async ({ build }) => {
+      await assert.rejects(build(), withCode('IMAGE_BUILD_DEPENDENCIES', /needed: dep.*dep\.tgz/s));
     }));
 });
 
