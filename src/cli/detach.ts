@@ -17,7 +17,7 @@ export function notifyParent(message: Message): void {
 }
 
 export async function runDetached(data: string, options: OptionValues, io: CommandIo): Promise<number> {
-  mkdirSync(data, { recursive: true, mode: 0o700 });
+  mkdirSync(data, { recursive: true, mode: 0o711 });
   const outputFile = join(data, 'up.log');
   const output = openSync(outputFile, 'w', 0o600);
   const launcher = fileURLToPath(new URL('../../bin/knapsack.js', import.meta.url));

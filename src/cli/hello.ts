@@ -13,7 +13,11 @@ const readyTimeoutMs = 60_000;
 const maxAnswer = 64 * 1024;
 
 /** Deploys `hello` in namespace default and shows its answer and cold start. Does nothing when it is there already. */
-export async function deployHello(platform: Platform, progress: Progress, signal: AbortSignal): Promise<void> {
+export async function deployHello(
+  platform: Platform,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> {
   const began = performance.now();
   const directory = fileURLToPath(new URL('../../examples/helloworld-nodejs', import.meta.url));
   await platform.buildImage({ directory, name: image });
@@ -44,7 +48,9 @@ function makeHello(): KnativeService {
     spec: {
       template: {
         metadata: { annotations: { 'autoscaling.knative.dev/initial-scale': '0' } },
-        spec: { containers: [{ name: 'user-container', image, env: [{ name: 'TARGET', value: 'Knapsack' }] }] },
+        spec: {
+          containers: [{ name: 'user-container', image, env: [{ name: 'TARGET', value: 'Knapsack' }] }],
+        },
       },
     },
   };
@@ -86,7 +92,13 @@ function timedGet(gateway: string, host: string): Promise<{ body: string; ms: nu
       response.on('error', reject);
       response.on('end', () => {
         if (response.statusCode === 200) resolve({ body, ms });
-        else reject(new KnapsackError('CLI_EXAMPLE_FAILED', `the gateway answered ${response.statusCode}: ${body.trim()}`));
+        else
+          reject(
+            new KnapsackError(
+              'CLI_EXAMPLE_FAILED',
+              `the gateway answered ${response.statusCode}: ${body.trim()}`,
+            ),
+          );
       });
     });
     call.on('error', reject);

@@ -121,7 +121,8 @@ function port(options: OptionValues, name: string): number {
 async function runForeground(data: string, options: OptionValues, io: CommandIo): Promise<number> {
   const began = performance.now();
   const progress = progressTo(io, options['quiet'] === true);
-  mkdirSync(data, { recursive: true, mode: 0o700 });
+  // Passable, so that pods under other users reach their files; what is secret inside is closed by itself.
+  mkdirSync(data, { recursive: true, mode: 0o711 });
   const logFile = join(data, 'knapsack.log');
   closeSync(openSync(logFile, 'a', 0o600));
   const log = createLogger({ level: String(options['log-level']), file: logFile });

@@ -30,13 +30,22 @@ class BoundedWriter {
       // What becomes ready in the same turn of the loop leaves in one packet.
       this.#corked = true;
       response.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        response.uncork();
-      });
+      process.nextTick(() => this.#uncork());
     }
     response.write(bytes);
     return response.writableLength > maxWaitingBytes ? this.#drained() : undefined;
+  }
+
+  /** Ends the answer. Node.js would write the last chunk before the corked ones, so those go first. */
+  end(): void {
+    this.#uncork();
+    this.#response.end();
+  }
+
+  #uncork(): void {
+    if (!this.#corked) return;
+    this.#corked = false;
+    this.#response.uncork();
   }
 
   #drained(): Promise<void> {
@@ -85,7 +94,7 @@ export async function streamWatch(
       const room = writer.write(encode(event));
       if (room) await room;
     }
-    response.end();
+    writer.end();
   } catch (error) {
     if (response.writable) response.end(errorLine(asApiFailure(error)));
   }
@@ -141,7 +150,7 @@ export async function streamText(exchange: Exchange, source: AsyncIterable<Buffe
       const room = writer.write(next.value);
       if (room) await room;
     }
-    response.end();
+    writer.end();
   } catch {
     response.destroy();
   } finally {

@@ -95,14 +95,10 @@ export class ProcessDriver implements Driver {
     return new AdoptedContainer(id, state as unknown as SavedProcess, this.#cgroups?.group(id));
   }
 
-  sweep(livePodUids: ReadonlySet<string>): Promise<void> {
+  async sweep(livePodUids: ReadonlySet<string>): Promise<void> {
     for (const name of this.#cgroups?.list() ?? []) {
-      if (livePodUids.has(name.split('_')[0] ?? '')) continue;
-      const group = this.#cgroups?.group(name);
-      group?.kill();
-      group?.remove();
+      if (!livePodUids.has(name.split('_')[0] ?? '')) await this.#cgroups?.group(name).destroy();
     }
-    return Promise.resolve();
   }
 
   close(everything: boolean): Promise<void> {
@@ -261,10 +257,8 @@ class ChildContainer implements ContainerHandle {
     return statsOf(this.#group);
   }
 
-  remove(): Promise<void> {
-    this.#group?.kill();
-    this.#group?.remove();
-    return Promise.resolve();
+  async remove(): Promise<void> {
+    await this.#group?.destroy();
   }
 }
 
@@ -313,11 +307,9 @@ class AdoptedContainer implements ContainerHandle {
     return statsOf(this.#group);
   }
 
-  remove(): Promise<void> {
+  async remove(): Promise<void> {
     this.signal('SIGKILL');
-    this.#group?.kill();
-    this.#group?.remove();
-    return Promise.resolve();
+    await this.#group?.destroy();
   }
 }
 

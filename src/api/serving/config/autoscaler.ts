@@ -92,7 +92,7 @@ export const autoscalerFields = {
     },
   ),
   initialScale: integer('initial-scale', 1, 'Pods that must be ready before a new revision is.', { min: 0 }),
-  allowZeroInitialScale: boolean('allow-zero-initial-scale', false, 'Whether initial-scale may be 0.'),
+  allowZeroInitialScale: boolean('allow-zero-initial-scale', true, 'Whether initial-scale may be 0.'),
   minScale: integer('min-scale', 0, 'Fewest pods of a revision that does not say. 0 allows zero.', {
     min: 0,
   }),

@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { dataOption, outputOption, quietOption, type Command } from '../command.ts';
+import { dataDirectory } from '../data-dir.ts';
+import { KnapsackError } from '../../base/errors.ts';
+import { printResult, progressTo } from '../output.ts';
+
+export const imageBuild: Command = {
+  path: ['image', 'build'],
+  summary: 'Build an image of a Node.js project, without a daemon',
+  description:
+    'Makes a real OCI image of the project in DIR and stores it under NAME: the Node.js of this machine with its libraries\n' +
+    'as the base layer, then dependencies, then the app. Nothing is pulled; the same input gives the same digest.\n' +
+    'Works whether or not the platform runs.',
+  positionals: ['DIR'],
+  options: {
+    tag: {
+      type: 'string',
+      short: 't',
+      placeholder: 'NAME',
+      description: 'name of the image, e.g. docker.io/me/app:v1',
+    },
+    data: dataOption,
+    output: outputOption,
+    quiet: quietOption,
+  },
+  examples: [
+    { command: 'knapsack image build . -t docker.io/me/hello', explains: 'then use that name in a manifest' },
+    {
+      command: 'knapsack image build app -t registry.knapsack.local/app:v2 -o json',
+      explains: 'print the digest for a script',
+    },
+  ],
+  async run([directory = '.'], options, io) {
+    const name = options['tag'];
+    if (typeof name !== 'string')
+      throw new KnapsackError('CLI_USAGE', 'say how the image is to be called: -t NAME');
+    const progress = progressTo(io, options['quiet'] === true);
+    const began = performance.now();
+    const { ImageStore } = await import('../../image/store.ts');
+    const { buildNodeImage } = await import('../../image/build/node-image.ts');
+    const { shippedImages } = await import('../../image/build/tools.ts');
+    const { formatReference } = await import('../../image/reference.ts');
+    const directoryOfImages = join(dataDirectory(options, io.env), 'images');
+    const store = await ImageStore.open(directoryOfImages, { shipped: shippedImages() });
+    const built = await buildNodeImage({ directory, name, store }, (line) => progress.note(`  ${line}`));
+    const image = formatReference(built.reference);
+    progress.done(`built ${image}`, performance.now() - began);
+    const result = { image, digest: built.digest, command: built.command };
+    await printResult(io, options, result, `${image}@${built.digest}`);
+    return 0;
+  },
+};
+
+export const imageList: Command = {
+  path: ['image', 'list'],
+  summary: 'List the images in the local store',
+  description: 'Names and digests of all images that were built, pushed or pulled.',
+  positionals: [],
+  options: { data: dataOption, output: outputOption },
+  examples: [{ command: 'knapsack image list', explains: 'what is there?' }],
+  async run(_positionals, options, io) {
+    const { ImageStore } = await import('../../image/store.ts');
+    const store = await ImageStore.open(join(dataDirectory(options, io.env), 'images'));
+    const images = (await store.list())
+      .filter(({ name }) => !name.includes('@'))
+      .map(({ name, descriptor }) => ({ name, digest: descriptor.digest }));
+    const text = images.map(({ name, digest }) => `${name}  ${digest}`).join('\n');
+    await printResult(
+      io,
+      options,
+      { images },
+      text || 'no images yet; make one with `knapsack image build DIR -t NAME`',
+    );
+    return 0;
+  },
+};

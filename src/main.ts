@@ -1,0 +1,297 @@
+/** The composition: which parts run in this process and how they meet. Nothing else wires. */
+import { existsSync, mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from './base/clock.ts';
+import { KnapsackError } from './base/errors.ts';
+import { silentLogger, type Logger } from './base/log.ts';
+import { namespaces } from './api/kubernetes/index.ts';
+import { clusterBuildTemplates } from './api/build/template.ts';
+import type { KubeObject } from './api/object.ts';
+import type { Pod } from './api/pods.ts';
+import { resources } from './api/registry.ts';
+import type { ResourceDef } from './api/resource.ts';
+import type { Backend, HostRule } from './api/routing.ts';
+import { buildControllers, defaultBuildImages, shippedTemplates } from './build/index.ts';
+import { startCluster } from './cluster/index.ts';
+import { brokerIngressHost } from './eventing/broker/reconciler.ts';
+import { startEventing } from './eventing/start.ts';
+import { startGateway, type Gateway } from './gateway/gateway.ts';
+import { buildNodeImage, type BuiltImage } from './image/build/node-image.ts';
+import { shippedImages } from './image/build/tools.ts';
+import { RegistryClient } from './image/client/client.ts';
+import { registryPuller } from './image/client/transfer.ts';
+import { ImageProvider } from './image/provider.ts';
+import { formatReference, parseReference } from './image/reference.ts';
+import { ImageStore } from './image/store.ts';
+import { Unpacker } from './image/unpack.ts';
+import { isAlreadyExists } from './kube/api-error.ts';
+import type { Client } from './kube/client/client.ts';
+import { inProcessClient } from './kube/client/in-process.ts';
+import { SharedInformers } from './kube/client/shared-informers.ts';
+import type { ControllerEnv } from './kube/controller/controller.ts';
+import { startControllers } from './kube/controller/kernel.ts';
+import { startApiServer } from './kube/server/api-server.ts';
+import { writeKubeconfig } from './kube/server/kubeconfig.ts';
+import { ensurePki } from './kube/server/pki.ts';
+import { ApiService } from './kube/server/service/service.ts';
+import { sqliteBackend } from './kube/store/sqlite.ts';
+import { Store } from './kube/store/store.ts';
+import { startNodeAgent } from './node/agent.ts';
+import { chooseDriver } from './node/drivers/choose.ts';
+import { startRegistry, type Registry } from './registry/server.ts';
+import { servingControllers, type ImageResolver } from './serving/index.ts';
+
+/** A place to listen. Port 0 picks a free one. */
+export interface Listen {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface PlatformOptions {
+  /** The data directory. */
+  readonly data: string;
+  readonly driver: 'auto' | 'oci' | 'process';
+  readonly api: Listen;
+  readonly gateway: Listen;
+  /** The gateway's listener for cluster-local names. */
+  readonly local: Listen;
+  readonly registry: Listen;
+  readonly log: Logger;
+  /** Told of each step when it is done, with the milliseconds it took. */
+  readonly progress: (step: string, ms: number) => void;
+}
+
+/** A running Knapsack. Addresses are URLs. */
+export interface Platform {
+  readonly kubeconfig: string;
+  readonly api: string;
+  readonly gateway: string;
+  readonly local: string;
+  readonly registry: string;
+  readonly driver: { readonly name: string; readonly reason: string };
+  /** The data directory was new. */
+  readonly firstRun: boolean;
+  /** The administrator's client. */
+  readonly client: Client;
+  buildImage(image: { readonly directory: string; readonly name: string }): Promise<BuiltImage>;
+  /** Stops everything; nothing but the data directory is left. */
+  close(): Promise<void>;
+}
+
+const administrator = 'system:admin';
+/** How long requests under way may take when the platform stops, ms. */
+const closeGraceMs = 10_000;
+/** How long a pod's requests may take before it is stopped all the same, ms; the pod's own grace period may be shorter. */
+const drainTimeoutMs = 300_000;
+
+const systemNamespaces = [
+  'default',
+  'kube-system',
+  'kube-public',
+  'knative-serving',
+  'knative-eventing',
+  'knative-build',
+];
+
+/** Starts everything, or nothing: what was started before a failure is stopped again. */
+export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  const closers = new AsyncDisposableStack();
+  try {
+    return await start(options, closers);
+  } catch (error) {
+    await closers.disposeAsync();
+    throw error;
+  }
+}
+
+async function start(options: PlatformOptions, closers: AsyncDisposableStack): Promise<Platform> {
+  const { data, log } = options;
+  const clock = systemClock;
+  let since = performance.now();
+  const done = (step: string): void => {
+    const now = performance.now();
+    options.progress(step, now - since);
+    since = now;
+  };
+
+  const storeDirectory = join(data, 'store');
+  const firstRun = !existsSync(storeDirectory);
+  mkdirSync(storeDirectory, { recursive: true, mode: 0o700 });
+  const store = await Store.open(sqliteBackend(storeDirectory));
+  closers.defer(() => store.close());
+  const service = new ApiService({ store, resources, clock });
+  const client = inProcessClient(service, { user: administrator });
+  for (const name of systemNamespaces)
+    await ensure(client, namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+  for (const template of shippedTemplates()) await ensure(client, clusterBuildTemplates, template);
+  const informers = new SharedInformers({ client, clock, log });
+  closers.defer(() => informers.close());
+  const env: ControllerEnv = { client, informers, clock, log };
+  done('store opened');
+
+  const imageStore = await ImageStore.open(join(data, 'images'), { shipped: shippedImages() });
+  const images = new ImageProvider({
+    store: imageStore,
+    unpacker: new Unpacker(imageStore, join(data, 'images', 'roots')),
+    puller: registryPuller(new RegistryClient(), imageStore),
+    log,
+  });
+  const registry = await startRegistry({ store: imageStore, ...options.registry, log });
+  closers.defer(() => registry.close());
+  imageStore.addAlias(`${registry.address.host}:${registry.address.port}`);
+  imageStore.addAlias(`localhost:${registry.address.port}`);
+
+  const gateway = await startGateway({ public: options.gateway, local: options.local, log });
+  closers.defer(() => gateway.close(closeGraceMs));
+  done('gateway and registry listening');
+
+  const agent = await startNodeAgent({
+    client,
+    informers,
+    clock,
+    log,
+    dataDir: data,
+    nodeName: hostname().toLowerCase(),
+    driver: options.driver,
+    images,
+    beforeStop: (pod) => gateway.drain(pod.metadata.uid ?? '', drainTime(pod)),
+  });
+  closers.defer(() => agent.close({ removePods: true }));
+  const podRegistry = await startPodRegistry(agent.hostAddress, registry, imageStore, log);
+  if (podRegistry) closers.defer(() => podRegistry.close());
+  done(`node registered, pods run by the ${agent.driver.name} driver`);
+
+  const pki = ensurePki(join(data, 'pki'), { hosts: [options.api.host] });
+  const api = await startApiServer({ service, resources, pki, ...options.api, logs: agent.logs, log });
+  closers.defer(() => api.close());
+  const kubeconfig = join(data, 'kubeconfig');
+  writeKubeconfig(kubeconfig, { server: api.url, ca: pki.ca.cert, cert: pki.admin.cert, key: pki.admin.key });
+  done('Kubernetes API serving');
+
+  const local = gateway.localAddress ?? gateway.publicAddress;
+  const cluster = await startCluster(env, { resources, rootCertificate: pki.ca.cert });
+  closers.defer(() => cluster.stop());
+  const serving = servingControllers(env, {
+    requestPath: gateway,
+    images: imageResolver(images),
+    gateway: { public: { ip: gateway.publicAddress.host }, private: { ip: local.host } },
+  });
+  await serving.start();
+  closers.defer(() => serving.close());
+  const eventing = await startEventing(env, {
+    dataDir: data,
+    resources,
+    resolveTransport: (url) => (isClusterLocal(url.hostname) ? local : undefined),
+  });
+  closers.defer(() => eventing.close());
+  await routeBrokerIngress(gateway, eventing.ingress);
+  const build = buildControllers(env, {
+    images: defaultBuildImages,
+    registryEndpoint: () => (podRegistry ?? registry).url,
+    registryAliases: () => [`127.0.0.1:${registry.address.port}`, `localhost:${registry.address.port}`],
+    localSources: true,
+  });
+  const kernel = await startControllers([...serving.controllers, ...eventing.controllers, ...build], env);
+  closers.defer(() => kernel.stop());
+  done('controllers running');
+
+  return {
+    kubeconfig,
+    api: api.url,
+    gateway: urlOf(gateway.publicAddress),
+    local: urlOf(local),
+    registry: registry.url,
+    driver: agent.driver,
+    firstRun,
+    client,
+    buildImage: (image) => buildNodeImage({ ...image, store: imageStore }),
+    async close() {
+      // Requests first, so that none meets a pod that is being stopped; the rest in reverse order of its start.
+      await gateway.close(closeGraceMs);
+      await closers.disposeAsync();
+    },
+  };
+}
+
+async function ensure<T extends KubeObject>(client: Client, def: ResourceDef<T>, object: T): Promise<void> {
+  try {
+    await client.create(def, object);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+  }
+}
+
+/** Serving pins revisions to what a name means when they are made. */
+function imageResolver(images: ImageProvider): ImageResolver {
+  return {
+    async resolve(name) {
+      const digest = await images.resolveDigest(name);
+      const { tag: _, ...untagged } = parseReference(name);
+      return formatReference({ ...untagged, digest });
+    },
+  };
+}
+
+/** Pods with a network of their own cannot reach loopback: the registry listens on their bridge as well. */
+async function startPodRegistry(
+  hostAddress: string,
+  registry: Registry,
+  store: ImageStore,
+  log: Logger,
+): Promise<Registry | undefined> {
+  if (hostAddress === registry.address.host) return undefined;
+  const podRegistry = await startRegistry({ store, host: hostAddress, port: registry.address.port, log });
+  store.addAlias(`${hostAddress}:${podRegistry.address.port}`);
+  return podRegistry;
+}
+
+/** Brokers are reached by the name that Knative gives them, on the listener for cluster-local names. */
+async function routeBrokerIngress(gateway: Gateway, address: Listen): Promise<void> {
+  const key = 'local/broker-ingress';
+  const backend: Backend = {
+    key,
+    endpoints: [{ id: key, ...address }],
+    containerConcurrency: 0,
+    wakes: false,
+    timeoutMs: 0,
+    responseStartTimeoutMs: 0,
+    idleTimeoutMs: 0,
+    protocol: 'http1',
+  };
+  const rule: HostRule = {
+    visibility: 'local',
+    paths: [{ prefix: '/', splits: [{ backend: key, percent: 100 }] }],
+  };
+  await gateway.apply({ hosts: { [brokerIngressHost]: rule }, backends: { [key]: backend } });
+}
+
+function drainTime(pod: Pod): number {
+  return Math.min((pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000, drainTimeoutMs);
+}
+
+/** `name.namespace.svc` or `name.namespace.svc.cluster.local`: what only the gateway can resolve. */
+function isClusterLocal(host: string): boolean {
+  return /\.svc(\.cluster\.local)?$/.test(host);
+}
+
+/** Ends and removes what a killed Knapsack may have left on the machine: processes, networks, cgroups, mounts. */
+export async function removeLeftovers(data: string): Promise<void> {
+  const dataDir = join(data, 'node');
+  if (!existsSync(dataDir)) return;
+  for (const name of ['process', 'oci'] as const) {
+    try {
+      const driver = await chooseDriver(name, { dataDir, hostEnv: process.env, log: silentLogger });
+      await driver.sweep(new Set());
+      await driver.close(true);
+    } catch (error) {
+      // A driver that cannot run here has left nothing here.
+      if (!(error instanceof KnapsackError) || error.code !== 'NODE_NO_DRIVER') throw error;
+    }
+  }
+}
+
+function urlOf({ host, port }: Listen): string {
+  const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${shown.includes(':') ? `[${shown}]` : shown}:${port}`;
+}
