@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
-import { messageOf } from '../../base/errors.ts';
+import { messageOf, systemCode } from '../../base/errors.ts';
 import type { LogEntry } from './backend.ts';
 
 export type WorkerRequest =
@@ -56,10 +56,21 @@ function resultCode(error: unknown): number | undefined {
     : undefined;
 }
 
+/**
+ * Makes the file for its mode: SQLite gives its side files the mode of the main file. An existing file is not touched:
+ * closing any descriptor of it would drop the locks that this process holds on it (POSIX advisory locks).
+ */
+function create(): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+  }
+}
+
 function open(): Opened {
   try {
-    // Made here first for its mode: SQLite gives its side files the mode of the main file.
-    closeSync(openSync(path, 'a', 0o600));
+    create();
     const db = new DatabaseSync(path);
     // EXCLUSIVE before the first access: no shared-memory file, and the lock stays ours until close.
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
