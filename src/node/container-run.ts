@@ -5,7 +5,7 @@ import type { Pod } from '../api/pods.ts';
 import { KnapsackError, messageOf } from '../base/errors.ts';
 import { nextBackoff } from './backoff.ts';
 import type { ContainerRecord, Terminated } from './container-record.ts';
-import { containerId, makeContainerSpec, messageFile, podDir } from './container-spec.ts';
+import { makeContainerSpec, messageFile, podDir } from './container-spec.ts';
 import { StartError, type ContainerHandle, type ExitStatus, type Sandbox } from './drivers/driver.ts';
 import type { PullPolicy, UnpackedImage } from './images.ts';
 import type { ContainerLog } from './logs/container-log.ts';
@@ -59,11 +59,14 @@ export class ContainerRun {
   #log: ContainerLog | undefined;
   #configFailures = 0;
   #leaveQueue: (() => void) | undefined;
+  /** Resolved when the last run has ended and nothing of it is left. */
+  #over = Promise.withResolvers<void>();
 
   constructor(record: ContainerRecord, context: PodContext) {
     this.record = record;
     this.#context = context;
     this.#env = context.env;
+    this.#over.resolve();
   }
 
   #event(type: 'Normal' | 'Warning', reason: string, message: string): void {
@@ -138,6 +141,7 @@ export class ContainerRun {
     this.#log = log;
     const handle = this.#env.driver.start(sandbox, spec);
     record.handle = handle;
+    this.#over = Promise.withResolvers<void>();
     context.save();
     this.#event('Normal', 'Created', `Created container: ${record.spec.name}`);
     await this.#watchStart(handle, sandbox);
@@ -167,6 +171,7 @@ export class ContainerRun {
     const dir = podDir(this.#env, this.#context.pod());
     this.#log = this.#env.logs.begin(dir, this.record.spec.name, this.record.restartCount);
     this.record.handle = handle;
+    this.#over = Promise.withResolvers<void>();
     this.#running(handle, sandbox, startedAt);
   }
 
@@ -258,9 +263,13 @@ export class ContainerRun {
     record.state = { kind: 'terminated', terminated };
     if (this.#log && !this.#log.ended) this.#env.logs.end(this.#log);
     this.#leaveQueue?.();
-    void handle.remove().catch((error: unknown) => {
-      this.#env.log.warn({ container: handle.id, error: messageOf(error) }, 'container not fully removed');
-    });
+    const over = this.#over;
+    void handle
+      .remove()
+      .catch((error: unknown) => {
+        this.#env.log.warn({ container: handle.id, error: messageOf(error) }, 'container not fully removed');
+      })
+      .finally(() => over.resolve());
     this.#context.save();
     this.#context.changed();
   }
@@ -286,15 +295,12 @@ export class ContainerRun {
 
   /**
    * Ends the container: its hook, its signal, and after `graceMs` (or when `now` resolves) SIGKILL. Resolves when it has
-   * ended; at once when it does not run.
+   * ended and nothing of it is left; at once when it does not run.
    */
   async stop(graceMs: number, reason?: string, now?: Promise<void>): Promise<void> {
     const { record } = this;
     const { handle } = record;
-    if (!handle || record.stopping) {
-      await handle?.exited;
-      return;
-    }
+    if (!handle || record.stopping) return this.#over.promise;
     record.stopping = true;
     record.stopProbes?.();
     const { clock } = this.#env;
@@ -327,6 +333,7 @@ export class ContainerRun {
         new Promise<boolean>((resolve) => void clock.after(500, () => resolve(false))),
       ]);
     }
+    await this.#over.promise;
   }
 
   async #hook(
@@ -414,11 +421,6 @@ export class ContainerRun {
     } finally {
       cancel();
     }
-  }
-
-  /** The id under which a driver finds the container again. */
-  get id(): string {
-    return containerId(this.#context.pod(), this.record.spec, this.record.restartCount);
   }
 }
 

@@ -7,6 +7,9 @@ const mountPoint = '/sys/fs/cgroup';
 const cpuPeriodUs = 100_000;
 /** No container needs more processes; a fork bomb stays in its pod. */
 const maxProcesses = 8192;
+/** How often a group is tried to be removed while its last process disappears, and the wait between, ms. */
+const destroyTries = 100;
+const destroyWaitMs = 10;
 
 export interface CgroupLimits {
   readonly memoryBytes: number | undefined;
@@ -55,15 +58,21 @@ export class Cgroups {
     return this.#controllers.map((controller) => join(mountPoint, controller, this.#parent, name));
   }
 
+  /** Also hierarchies that only a runtime uses: runc makes its groups in every one. */
+  #everywhere(name: string): string[] {
+    if (this.version === 2) return this.#dirs(name);
+    return readdirSync(mountPoint).map((controller) => join(mountPoint, controller, this.#parent, name));
+  }
+
   /** The group of a container, which may exist or not. */
   group(name: string): Cgroup {
-    return new Cgroup(this.version, this.#dirs(name), `/${this.#parent}/${name}`);
+    return new Cgroup(this.version, this.#dirs(name), this.#everywhere(name), `/${this.#parent}/${name}`);
   }
 
   /** Names of all groups that exist. */
   list(): string[] {
     const names = new Set<string>();
-    for (const dir of this.#dirs('')) {
+    for (const dir of this.#everywhere('')) {
       if (!existsSync(dir)) continue;
       for (const entry of readdirSync(dir, { withFileTypes: true }))
         if (entry.isDirectory()) names.add(entry.name);
@@ -73,7 +82,7 @@ export class Cgroups {
 
   /** Removes the parent; its groups must be gone. */
   close(): void {
-    for (const dir of this.#dirs('')) removeGroup(dir);
+    for (const dir of this.#everywhere('')) removeGroup(dir);
   }
 }
 
@@ -82,10 +91,12 @@ export class Cgroup {
   readonly path: string;
   readonly #version: 1 | 2;
   readonly #dirs: readonly string[];
+  readonly #everywhere: readonly string[];
 
-  constructor(version: 1 | 2, dirs: readonly string[], path: string) {
+  constructor(version: 1 | 2, dirs: readonly string[], everywhere: readonly string[], path: string) {
     this.#version = version;
     this.#dirs = dirs;
+    this.#everywhere = everywhere;
     this.path = path;
   }
 
@@ -189,9 +200,18 @@ export class Cgroup {
     return { memoryBytes: Math.max(0, Number(memory) - Number(inactive ?? 0)), cpuMs: ticks * 10 };
   }
 
+  /** Kills and removes; waits a moment for processes that are just going. */
+  async destroy(): Promise<void> {
+    for (let i = 0; i < destroyTries; i++) {
+      this.kill();
+      if (this.remove()) return;
+      await new Promise((resolve) => setTimeout(resolve, destroyWaitMs));
+    }
+  }
+
   /** Removes the group, with groups that a runtime made below it. False while a process in it has not quite gone. */
   remove(): boolean {
-    return this.#dirs.map((dir) => removeGroup(dir)).every(Boolean);
+    return this.#everywhere.map((dir) => removeGroup(dir)).every(Boolean);
   }
 
   #file(controller: string, name: string): string | undefined {

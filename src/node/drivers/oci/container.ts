@@ -23,10 +23,6 @@ interface SavedContainer {
   readonly dir: string;
 }
 
-/** How often an empty group is tried to be removed while its last process disappears, and the wait between, ms. */
-const removeTries = 50;
-const removeWaitMs = 10;
-
 export class OciContainer implements ContainerHandle {
   readonly id: string;
   readonly started: Promise<void>;
@@ -146,11 +142,7 @@ export class OciContainer implements ContainerHandle {
 
   async remove(): Promise<void> {
     this.#unsubscribe();
-    for (let i = 0; i < removeTries; i++) {
-      this.#group.kill();
-      if (this.#group.remove()) break;
-      await new Promise((resolve) => setTimeout(resolve, removeWaitMs));
-    }
+    await this.#group.destroy();
     await this.#runtime.forget(this.id, join(this.#dir, 'rootfs'));
     this.#runDir.forget(this.id);
     rmSync(this.#dir, { recursive: true, force: true });

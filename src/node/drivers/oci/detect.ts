@@ -55,6 +55,8 @@ async function trial(program: string, name: 'crun' | 'runc', dir: string): Promi
       root: { path: 'rootfs' },
       mounts: [
         { destination: '/proc', type: 'proc', source: 'proc' },
+        // crun insists on a /dev.
+        { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
         ...shared.map((path) => ({
           destination: path,
           type: 'bind',

@@ -90,6 +90,7 @@ export class Shell {
     const child = this.#child;
     if (!child) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.ref();
     child.stdin.end();
     await ended;
   }
