@@ -104,7 +104,7 @@ for (const transport of transports) {
     assert.ok(most <= 3, `${most} at once`);
     const counts = [one, two].map((app) => app.received.join('').split('GET ').length - 1);
     assert.equal((counts[0] ?? 0) + (counts[1] ?? 0), 100);
-    assert.ok(Math.min(...counts) > 25, `uneven: ${counts}`);
+    assert.ok(Math.min(...counts) > 25, `uneven: ${counts.join()}`);
     for (const client of clients) client[Symbol.dispose]();
   });
 
@@ -234,11 +234,11 @@ for (const transport of transports) {
   test(`${transport}: not one request is lost while the only pod comes and goes under load`, async () => {
     await using rig = await startRig(transport);
     routeTo(rig, []);
-    let stop = false;
+    const stop = new AbortController();
     const results: string[] = [];
     const load = Array.from({ length: 8 }, async (_, n) => {
       using client = new RawClient(rig.port);
-      for (let i = 1; !stop; i++) {
+      for (let i = 1; !stop.signal.aborted; i++) {
         // Half of them must not be repeated once they were sent.
         const body = `${n}-${i}`;
         client.write(
@@ -271,7 +271,7 @@ for (const transport of transports) {
       await new Promise((resolve) => server.close(resolve));
       await settle(5);
     }
-    stop = true;
+    stop.abort();
     await using last = await rawApp(answering((head) => ok(`${/^\S+ (\S+)/.exec(head)?.[1]};`)));
     routeTo(rig, [last.port]);
     await Promise.all(load);
@@ -283,11 +283,11 @@ for (const transport of transports) {
   test(`${transport}: repeatable requests survive pods that stop without a word`, async () => {
     await using rig = await startRig(transport);
     routeTo(rig, []);
-    let stop = false;
+    const stop = new AbortController();
     const results: string[] = [];
     const load = Array.from({ length: 8 }, async (_, n) => {
       using client = new RawClient(rig.port);
-      for (let i = 1; !stop; i++) {
+      for (let i = 1; !stop.signal.aborted; i++) {
         client.text = '';
         client.write(get(`/${n}-${i}`));
         await client.has(`;`);
@@ -308,7 +308,7 @@ for (const transport of transports) {
       server.closeIdleConnections();
       await closed;
     }
-    stop = true;
+    stop.abort();
     await using last = await rawApp(answering((head) => ok(`${/^\S+ (\S+)/.exec(head)?.[1]};`)));
     routeTo(rig, [last.port]);
     await Promise.all(load);
