@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { KnapsackError } from '../../../src/base/errors.ts';
 import { memoryBackend } from '../../../src/kube/store/backend.ts';
 import type { StoreEvent } from '../../../src/kube/store/record.ts';

@@ -59,38 +59,38 @@ export class Reads {
     }
   }
 
-  /** The object that a write starts from: maybe not durable yet, then neither is what follows from it. */
-  async current(def: ResourceDef, key: ObjectKey): Promise<{ table: Table; current: StoredRecord }> {
+  /**
+   * The object that a write starts from: maybe not durable yet, then neither is what follows from it. Synchronous on
+   * purpose: an await between this look and the write would let another write in between, and lose it.
+   */
+  current(def: ResourceDef, key: ObjectKey): { table: Table; current: StoredRecord } | undefined {
     const table = this.table(def);
     const current = table.get(keyIn(def, key));
-    if (!current) return this.refuse(table, notFound(def, key.name));
-    return { table, current };
+    return current && { table, current };
   }
 
-  /** Throws 404 when the object's namespace does not exist and 403 when it is being deleted. */
-  async checkNamespace(namespaces: Table, def: ResourceDef, object: KubeObject): Promise<void> {
+  /** Throws 404, once the absence is durable. */
+  missing(def: ResourceDef, key: ObjectKey): Promise<never> {
+    return this.refuse(this.table(def), notFound(def, key.name));
+  }
+
+  /** Why an object may not be created in its namespace: 404 without one, 403 while it is being deleted. */
+  namespaceRefusal(namespaces: Table, def: ResourceDef, object: KubeObject): ApiError | undefined {
     const { namespace } = object.metadata;
-    if (!def.namespaced || !namespace) return;
+    if (!def.namespaced || !namespace) return undefined;
     const record = namespaces.get(namespace);
     if (!record) {
-      const error = new ApiError('NotFound', `namespaces "${namespace}" not found`, {
-        name: namespace,
-        kind: 'namespaces',
-      });
-      return this.refuse(namespaces, error);
+      const details = { name: namespace, kind: 'namespaces' };
+      return new ApiError('NotFound', `namespaces "${namespace}" not found`, details);
     }
-    if (record.object.metadata.deletionTimestamp === undefined) return;
+    if (record.object.metadata.deletionTimestamp === undefined) return undefined;
     const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
-    const causes = [
-      {
-        reason: 'NamespaceTerminating',
-        message: `namespace ${namespace} is being terminated`,
-        field: 'metadata.namespace',
-      },
-    ];
-    return this.refuse(namespaces, forbidden(def, object.metadata.name, why, causes));
+    const message = `namespace ${namespace} is being terminated`;
+    const causes = [{ reason: 'NamespaceTerminating', message, field: 'metadata.namespace' }];
+    return forbidden(def, object.metadata.name, why, causes);
   }
 
+  /** Throws 400 on versions and matches that make no sense, 504 on a version of the future. */
   checkVersion(text: string | undefined, match?: string): void {
     if (match !== undefined && !text) {
       throw badRequest('resourceVersionMatch is forbidden unless resourceVersion is provided');

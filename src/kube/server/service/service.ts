@@ -105,7 +105,9 @@ export class ApiService {
     const meta = object.metadata;
     if (meta.resourceVersion) throw badRequest('resourceVersion should not be set on objects to be created');
     const warnings = applySchema(def, object, request.fieldValidation ?? 'Warn');
-    if (this.#namespaces) await this.#reads.checkNamespace(this.#namespaces, def, object);
+    const namespaces = this.#namespaces;
+    const refusal = namespaces && this.#reads.namespaceRefusal(namespaces, def, object);
+    if (refusal) return this.#reads.refuse(namespaces, refusal);
     const table = this.#reads.table(def);
     if (!meta.name && meta.generateName) meta.name = this.#generateName(def, table, meta);
     const now = this.#clock.now();
@@ -146,7 +148,9 @@ export class ApiService {
   }
 
   async update(def: ResourceDef, key: ObjectKey, body: unknown, request: WriteRequest): Promise<WriteResult> {
-    const { table, current } = await this.#reads.current(def, key);
+    const found = this.#reads.current(def, key);
+    if (!found) return this.#reads.missing(def, key);
+    const { table, current } = found;
     if (request.subresource === 'scale') return this.#updateScale(def, table, current, body, request);
     const object = readObject(def, body);
     checkPlace(def, key, object);
@@ -160,7 +164,9 @@ export class ApiService {
     request: WriteRequest,
   ): Promise<WriteResult> {
     checkPatchType(def, patch, request.subresource);
-    const { table, current } = await this.#reads.current(def, key);
+    const found = this.#reads.current(def, key);
+    if (!found) return this.#reads.missing(def, key);
+    const { table, current } = found;
     if (request.subresource === 'scale') {
       const patched = applyPatch(def, readScale(scalePaths(def), current.object), patch);
       return this.#updateScale(def, table, current, patched, request);
@@ -171,7 +177,9 @@ export class ApiService {
   }
 
   async delete(def: ResourceDef, key: ObjectKey, request: DeleteRequest): Promise<DeleteResult> {
-    const { table, current } = await this.#reads.current(def, key);
+    const found = this.#reads.current(def, key);
+    if (!found) return this.#reads.missing(def, key);
+    const { table, current } = found;
     const { preconditions } = request;
     const { uid, resourceVersion } = current.object.metadata;
     const violated =

@@ -1,0 +1,316 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { deepEqual } from '../../../src/base/json.ts';
+import type { Schema } from '../../../src/api/schema.ts';
+import { ApiError } from '../../../src/kube/api-error.ts';
+import { jsonPatch } from '../../../src/kube/server/service/patch/json.ts';
+import { mergePatch } from '../../../src/kube/server/service/patch/merge.ts';
+import { strategicMergePatch } from '../../../src/kube/server/service/patch/strategic.ts';
+
+type Members = Record<string, unknown>;
+
+const isMembers = (value: unknown): value is Members =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The merge patch that turns one document without nulls into another. */
+function makeMergePatch(from: Members, to: Members): Members {
+  const patch: Members = {};
+  for (const key of Object.keys(from)) if (!(key in to)) patch[key] = null;
+  for (const [key, value] of Object.entries(to)) {
+    const before = from[key];
+    if (deepEqual(before, value)) continue;
+    patch[key] = isMembers(before) && isMembers(value) ? makeMergePatch(before, value) : value;
+  }
+  return patch;
+}
+
+const key = fc.constantFrom('a', 'b', 'c', 'd');
+const { document } = fc.letrec<{ document: Members; value: unknown }>((tie) => ({
+  document: fc.dictionary(key, tie('value'), { maxKeys: 4 }),
+  value: fc.oneof(
+    { depthSize: 'small' },
+    fc.integer(),
+    fc.constantFrom('x', '', true),
+    fc.array(fc.integer(), { maxLength: 3 }),
+    tie('document'),
+  ),
+}));
+
+test('property: the merge patch between two documents gives the second, twice as well as once, and changes neither', () => {
+  fc.assert(
+    fc.property(document, document, (from, to) => {
+      const before = JSON.stringify(from);
+      const patch = makeMergePatch(from, to);
+      const result = mergePatch(from, patch);
+      assert.ok(deepEqual(result, to), JSON.stringify(result));
+      assert.ok(deepEqual(mergePatch(result, patch), to));
+      assert.equal(JSON.stringify(from), before);
+    }),
+  );
+});
+
+test('merge patch: the examples of RFC 7386', () => {
+  const table: readonly [unknown, unknown, unknown][] = [
+    [{ a: 'b' }, { a: 'c' }, { a: 'c' }],
+    [{ a: 'b' }, { b: 'c' }, { a: 'b', b: 'c' }],
+    [{ a: 'b' }, { a: null }, {}],
+    [{ a: 'b', b: 'c' }, { a: null }, { b: 'c' }],
+    [{ a: ['b'] }, { a: 'c' }, { a: 'c' }],
+    [{ a: 'c' }, { a: ['b'] }, { a: ['b'] }],
+    [{ a: { b: 'c' } }, { a: { b: 'd', c: null } }, { a: { b: 'd' } }],
+    [{ a: [{ b: 'c' }] }, { a: [1] }, { a: [1] }],
+    [
+      ['a', 'b'],
+      ['c', 'd'],
+      ['c', 'd'],
+    ],
+    [{ a: 'b' }, ['c'], ['c']],
+    [{ e: null }, { a: 1 }, { e: null, a: 1 }],
+    [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
+  ];
+  for (const [target, patch, result] of table) assert.deepEqual(mergePatch(target, patch), result);
+});
+
+test('no patch reaches the prototype', () => {
+  const hostile = JSON.parse('{"__proto__":{"polluted":1},"a":{"__proto__":{"polluted":1}}}') as Members;
+  for (const result of [mergePatch({}, hostile), strategicMergePatch({}, {}, hostile)]) {
+    assert.equal((result as { polluted?: number }).polluted, undefined);
+    assert.equal((result as { a: { polluted?: number } }).a.polluted, undefined);
+  }
+  for (const path of ['/__proto__/polluted', '/a/__proto__/polluted', '/constructor/prototype/polluted']) {
+    assert.throws(() => jsonPatch({ a: {} }, [{ op: 'add', path, value: 1 }]), ApiError, path);
+  }
+  assert.equal(({} as { polluted?: number }).polluted, undefined);
+});
+
+const podSpec: Schema = { $ref: 'core.v1.PodSpec' };
+
+const strategic: readonly { name: string; from: Members; patch: Members; to: Members; schema?: Schema }[] = [
+  {
+    name: 'a list with a merge key is merged by it',
+    from: {
+      containers: [
+        { name: 'a', image: '1' },
+        { name: 'b', image: '1' },
+      ],
+    },
+    patch: {
+      containers: [
+        { name: 'b', image: '2' },
+        { name: 'c', image: '3' },
+      ],
+    },
+    to: {
+      containers: [
+        { name: 'a', image: '1' },
+        { name: 'b', image: '2' },
+        { name: 'c', image: '3' },
+      ],
+    },
+  },
+  {
+    name: '$patch: delete removes an element',
+    from: { containers: [{ name: 'a' }, { name: 'b' }] },
+    patch: { containers: [{ name: 'a', $patch: 'delete' }] },
+    to: { containers: [{ name: 'b' }] },
+  },
+  {
+    name: '$patch: replace as an element replaces the list',
+    from: { containers: [{ name: 'a' }, { name: 'b' }] },
+    patch: { containers: [{ name: 'c' }, { $patch: 'replace' }] },
+    to: { containers: [{ name: 'c' }] },
+  },
+  {
+    name: '$patch: replace in a map replaces the map',
+    from: { securityContext: { runAsUser: 1, runAsGroup: 2 } },
+    patch: { securityContext: { $patch: 'replace', runAsUser: 3 } },
+    to: { securityContext: { runAsUser: 3 } },
+  },
+  {
+    name: '$retainKeys drops the other members',
+    from: { volumes: [{ name: 'v', emptyDir: {} }] },
+    patch: { volumes: [{ name: 'v', $retainKeys: ['name', 'configMap'], configMap: { name: 'c' } }] },
+    to: { volumes: [{ name: 'v', configMap: { name: 'c' } }] },
+  },
+  {
+    name: '$setElementOrder orders what the client knows and leaves the others beside their neighbours',
+    from: { containers: [{ name: 'a' }, { name: 'server' }, { name: 'b' }] },
+    patch: {
+      $setElementOrder: 'not used',
+      '$setElementOrder/containers': [{ name: 'b' }, { name: 'a' }, { name: 'c' }],
+      containers: [{ name: 'c' }],
+    },
+    to: {
+      $setElementOrder: 'not used',
+      containers: [{ name: 'server' }, { name: 'b' }, { name: 'a' }, { name: 'c' }],
+    },
+  },
+  {
+    name: 'primitive lists with the merge strategy are united, and $deleteFromPrimitiveList takes out',
+    schema: { $ref: 'meta.v1.ObjectMeta' },
+    from: { finalizers: ['a', 'b'] },
+    patch: { finalizers: ['c', 'a'], '$deleteFromPrimitiveList/finalizers': ['b'] },
+    to: { finalizers: ['a', 'c'] },
+  },
+  {
+    name: 'a list without strategy is replaced, null removes',
+    from: { containers: [{ name: 'a', command: ['x', 'y'], image: '1' }], nodeName: 'n' },
+    patch: { containers: [{ name: 'a', command: ['z'], image: null }], nodeName: null },
+    to: { containers: [{ name: 'a', command: ['z'] }] },
+  },
+  {
+    name: 'lists inside merged elements are merged too',
+    from: {
+      containers: [
+        {
+          name: 'a',
+          env: [
+            { name: 'X', value: '1' },
+            { name: 'Y', value: '1' },
+          ],
+        },
+      ],
+    },
+    patch: {
+      containers: [
+        {
+          name: 'a',
+          env: [
+            { name: 'Y', $patch: 'delete' },
+            { name: 'Z', value: '2' },
+          ],
+        },
+      ],
+    },
+    to: {
+      containers: [
+        {
+          name: 'a',
+          env: [
+            { name: 'X', value: '1' },
+            { name: 'Z', value: '2' },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    name: 'directives do not stay in what only the patch has',
+    from: {},
+    patch: { containers: [{ name: 'a', $retainKeys: ['name'] }] },
+    to: { containers: [{ name: 'a' }] },
+  },
+];
+
+test('strategic merge patch: merge keys and directives', () => {
+  for (const { name, from, patch, to, schema } of strategic) {
+    const before = JSON.stringify(from);
+    assert.deepEqual(strategicMergePatch(schema ?? podSpec, from, patch), to, name);
+    assert.equal(JSON.stringify(from), before, `${name}: the stored object stays`);
+  }
+});
+
+test('strategic merge patch: an element without its key is refused', () => {
+  assert.throws(
+    () => strategicMergePatch(podSpec, { containers: [{ name: 'a' }] }, { containers: [{ image: 'x' }] }),
+    /does not contain declared merge key: name/,
+  );
+});
+
+/** What kubectl computes from two lists of containers with distinct names. */
+function makeContainerPatch(from: Container[], to: Container[]): Members {
+  const changed = to.filter((next) => !from.some((before) => deepEqual(before, next)));
+  const gone = from.filter((before) => !to.some((next) => next.name === before.name));
+  return {
+    '$setElementOrder/containers': to.map(({ name }) => ({ name })),
+    containers: [...changed, ...gone.map(({ name }) => ({ name, $patch: 'delete' }))],
+  };
+}
+interface Container {
+  name: string;
+  image: string;
+}
+
+test('property: the strategic patch between two lists of containers gives the second list, order included', () => {
+  const containers = fc.uniqueArray(
+    fc.record(
+      { name: fc.constantFrom('a', 'b', 'c', 'd', 'e'), image: fc.constantFrom('1', '2') },
+      { noNullPrototype: true },
+    ),
+    { selector: ({ name }) => name, maxLength: 5 },
+  );
+  fc.assert(
+    fc.property(containers, containers, (from, to) => {
+      const result = strategicMergePatch(podSpec, { containers: from }, makeContainerPatch(from, to));
+      assert.deepEqual(result, { containers: to });
+    }),
+  );
+});
+
+test('JSON patch: all operations or none, and failures in the words that Go clients know', () => {
+  const target = Object.freeze({ spec: Object.freeze({ replicas: 1, list: Object.freeze([1, 2]) }) });
+  assert.deepEqual(
+    jsonPatch(target, [
+      { op: 'test', path: '/spec/replicas', value: 1 },
+      { op: 'replace', path: '/spec/replicas', value: 3 },
+      { op: 'add', path: '/spec/list/-', value: 3 },
+      { op: 'remove', path: '/spec/list/0' },
+      { op: 'copy', from: '/spec/list', path: '/spec/other' },
+      { op: 'add', path: '/spec/other/0', value: 9 },
+    ]),
+    { spec: { replicas: 3, list: [2, 3], other: [9, 2, 3] } },
+  );
+  const failures: readonly [object[], RegExp][] = [
+    [
+      [{ op: 'test', path: '/spec/replicas', value: 2 }],
+      /^testing value \/spec\/replicas failed: test failed$/,
+    ],
+    [
+      [{ op: 'remove', path: '/spec/nope' }],
+      /^error in remove for path: '\/spec\/nope': Unable to remove nonexistent key: nope: missing value$/,
+    ],
+    [
+      [{ op: 'replace', path: '/nope', value: 1 }],
+      /^replace operation does not apply: doc is missing key: \/nope: missing value$/,
+    ],
+    [
+      [{ op: 'add', path: '/no/pe', value: 1 }],
+      /^add operation does not apply: doc is missing path: "\/no\/pe"/,
+    ],
+    [
+      [{ op: 'add', path: '/spec/list/9', value: 1 }],
+      /^add operation does not apply: doc is missing path: "\/spec\/list\/9"/,
+    ],
+    [[{ op: 'frobnicate', path: '/spec' }], /^Unexpected kind: frobnicate$/],
+  ];
+  for (const [patch, cause] of failures) {
+    assert.throws(
+      () => jsonPatch(target, patch),
+      (error) =>
+        error instanceof ApiError &&
+        error.code === 422 &&
+        error.message === 'the server rejected our request due to an error in our request' &&
+        cause.test(error.details?.causes?.[0]?.message ?? ''),
+      JSON.stringify(patch),
+    );
+  }
+  assert.throws(() => jsonPatch(target, {}), { code: 400 });
+  assert.throws(
+    () =>
+      jsonPatch(
+        target,
+        Array.from({ length: 10_001 }, () => ({ op: 'test', path: '', value: 1 })),
+      ),
+    { code: 413 },
+  );
+});
+
+test('JSON patch: copies cannot blow a small request up', () => {
+  const copies = Array.from({ length: 60 }, (_, i) => ({ op: 'copy', from: '/a', path: `/a/c${i}` }));
+  assert.throws(
+    () => jsonPatch({ a: { text: 'x'.repeat(1000) } }, copies),
+    (error) =>
+      error instanceof ApiError && /accumulated size/.test(error.details?.causes?.[0]?.message ?? ''),
+  );
+});
