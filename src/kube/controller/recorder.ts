@@ -172,7 +172,11 @@ export class Recorder implements EventRecorder {
       if (known.written) {
         const body = { count: event.count, lastTimestamp: event.lastTimestamp, message: event.message };
         try {
-          await client.patch(events, { namespace: known.namespace, name: known.name }, { type: 'merge', body });
+          await client.patch(
+            events,
+            { namespace: known.namespace, name: known.name },
+            { type: 'merge', body },
+          );
           return;
         } catch (error) {
           // It was deleted or has expired: it is told again.
@@ -184,7 +188,10 @@ export class Recorder implements EventRecorder {
     } catch (error) {
       // The namespace is gone or going, and its events with it.
       if (hasReason(error, 'Forbidden', 'NotFound')) return;
-      log.warn({ error: messageOf(error), reason: event.reason, about: event.involvedObject }, 'event not written');
+      log.warn(
+        { error: messageOf(error), reason: event.reason, about: event.involvedObject },
+        'event not written',
+      );
     }
   }
 }
