@@ -46,7 +46,7 @@ export function typeIssues(schema: Schema, value: unknown, builtin: boolean): Is
 
 function visit(walk: Walk, schema: Schema, value: unknown, place: Place): void {
   const resolved = resolveSchema(schema);
-  const native = place.native || schema.$ref !== undefined;
+  const native = place.native || kubernetesTypeName(resolved) !== undefined;
   if (value === null) {
     if (schema.nullable || resolved.nullable || !resolved.type || place.builtin || native) return;
     // Defaults take the place of null, and they may not have been filled yet.

@@ -4,7 +4,7 @@
  * Kubernetes' Go decoder (null is absent, an empty `omitempty` value is absent).
  */
 import type { Json } from '../base/json.ts';
-import { omitsEmpty } from './kubernetes/schemas.ts';
+import { kubernetesTypeName, omitsEmpty } from './kubernetes/schemas.ts';
 import type { ResourceDef } from './resource.ts';
 import type { Schema } from './schema.ts';
 import { memberSchema, resolveSchema } from './structural-members.ts';
@@ -50,8 +50,8 @@ export function applyDefaults(schema: Schema, value: unknown): void {
 
 function fill(schema: Schema, value: unknown, kubernetes: boolean): void {
   if (typeof value !== 'object' || value === null) return;
-  const native = kubernetes || schema.$ref !== undefined;
   const resolved = resolveSchema(schema);
+  const native = kubernetes || kubernetesTypeName(resolved) !== undefined;
   if (Array.isArray(value)) {
     const items = resolved.items;
     if (!items) return;
