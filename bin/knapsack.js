@@ -1,18 +1,47 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that any Node.js can run it far enough to find the right one.
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+const fromHere = (path) => fileURLToPath(new URL(path, import.meta.url));
 const major = Number(process.versions.node.split('.')[0]);
+
 if (major >= 24) {
-  module.enableCompileCache?.();
+  useCompileCache();
   const { runCommandLine } = await import('../src/cli/main.ts');
   const io = { out: process.stdout, err: process.stderr, env: process.env, stdin: process.stdin };
   process.exitCode = await runCommandLine(process.argv.slice(2), io);
 } else {
-  const bundled = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url));
+  runWithBundledNode();
+}
+
+/**
+ * Types are stripped once and kept: the second start is quicker, and a process that finds every module in the cache
+ * never loads the stripper, which would cost it some 30 MB for each thread. So a short-lived child fills the cache
+ * before the first `up`.
+ */
+function useCompileCache() {
+  const directory = fromHere('../node_modules/.cache/knapsack');
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch {
+    return; // Not ours to write (a global installation): it works without, a little slower.
+  }
+  const filled = `${directory}/filled-by-${process.versions.node}`;
+  if (process.argv[2] === 'up' && !existsSync(filled)) {
+    const env = { ...process.env, NODE_COMPILE_CACHE: directory };
+    const { status } = spawnSync(process.execPath, [fromHere('../src/cli/fill-compile-cache.ts')], { env });
+    if (status === 0) writeFileSync(filled, '');
+  }
+  module.enableCompileCache?.(directory);
+  // Worker threads read it from here.
+  process.env.NODE_COMPILE_CACHE = directory;
+}
+
+function runWithBundledNode() {
+  const bundled = fromHere('../node_modules/node/bin/node');
   if (!existsSync(bundled)) {
     console.error(
       `knapsack needs Node.js 24 or later; this is ${process.version}.\n` +

@@ -38,6 +38,7 @@ import { ApiService } from './kube/server/service/service.ts';
 import { sqliteBackend } from './kube/store/sqlite.ts';
 import { Store } from './kube/store/store.ts';
 import { startNodeAgent } from './node/agent.ts';
+import { imageCacheController } from './node/image-cache.ts';
 import { chooseDriver } from './node/drivers/choose.ts';
 import { startRegistry, type Registry } from './registry/server.ts';
 import { servingControllers, type ImageResolver } from './serving/index.ts';
@@ -192,7 +193,13 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     registryAliases: () => [`127.0.0.1:${registry.address.port}`, `localhost:${registry.address.port}`],
     localSources: true,
   });
-  const kernel = await startControllers([...serving.controllers, ...eventing.controllers, ...build], env);
+  const controllers = [
+    ...serving.controllers,
+    ...eventing.controllers,
+    ...build,
+    imageCacheController(env, images),
+  ];
+  const kernel = await startControllers(controllers, env);
   closers.defer(() => kernel.stop());
   done('controllers running');
 

@@ -204,16 +204,22 @@ function summary(info: PlatformInfo): string {
   ].join('\n');
 }
 
+/** A terminal's Ctrl-C reaches us once directly and once through npm: what follows this soon is the same key, ms. */
+const sameKeyMs = 1000;
+
 /** Resolves at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
 function stopSignal(io: CommandIo): { promise: Promise<void>; aborted: AbortSignal } {
   const abort = new AbortController();
   const { promise, resolve } = Promise.withResolvers<void>();
+  let first = 0;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (abort.signal.aborted) {
+        if (performance.now() - first < sameKeyMs) return;
         io.err.write('stopped at once; the next start cleans up what is left\n');
         process.exit(130);
       }
+      first = performance.now();
       abort.abort();
       resolve();
     });
