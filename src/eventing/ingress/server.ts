@@ -42,6 +42,9 @@ export interface Ingress {
   close(): Promise<void>;
 }
 
+/** How long a refused sender may go on sending before its connection is closed, ms. */
+const lingerMs = 1000;
+
 export async function startIngress(options: IngressOptions): Promise<Ingress> {
   const handler = new IngressHandler(options);
   const receiveTimeoutMs = options.receiveTimeoutMs ?? 30_000;
@@ -135,7 +138,7 @@ class IngressHandler {
     const chunks: Buffer[] = [];
     let size = 0;
     try {
-      for await (const chunk of request as AsyncIterable<Buffer>) {
+      for await (const chunk of bodyOf(request)) {
         size += chunk.length;
         this.#receivingBytes += chunk.length;
         if (size > this.#maxEventBytes) throw this.#tooLarge('more than that');
@@ -161,7 +164,7 @@ class IngressHandler {
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
-    if (request.destroyed && !request.complete) return; // the sender went away
+    if (response.destroyed) return; // the sender went away
     const failure =
       error instanceof KnapsackError
         ? error
@@ -177,10 +180,25 @@ class IngressHandler {
       : { message: 'the broker ingress failed, its log says why' };
     if (status === 405) response.setHeader('allow', 'POST, OPTIONS');
     if (status === 503) response.setHeader('retry-after', '1');
-    // What was not read must not be taken for the next request.
-    if (!request.complete) response.setHeader('connection', 'close');
-    response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
+    const text = `${JSON.stringify(body)}\n`;
+    response.setHeader('content-type', 'application/json');
+    response.setHeader('content-length', Buffer.byteLength(text));
+    if (request.complete) {
+      response.writeHead(status).end(text);
+      return;
+    }
+    // A connection that is closed with bytes unread is reset, and the sender may never see the answer: read on a while.
+    response.setHeader('connection', 'close');
+    response.writeHead(status).write(text);
+    const finish = (): void => void response.end();
+    const cancel = this.#options.clock.after(lingerMs, finish);
+    request.once('close', cancel).once('end', finish).resume();
   }
+}
+
+/** The chunks of a body. Leaving the loop early keeps the connection, which the answer needs. */
+function bodyOf(request: IncomingMessage): AsyncIterable<Buffer> {
+  return request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
 }
 
 function isProbe(request: IncomingMessage): boolean {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { ManualClock, systemClock } from '../../../src/base/clock.ts';
 import { KnapsackError } from '../../../src/base/errors.ts';
 import { silentLogger } from '../../../src/base/log.ts';
