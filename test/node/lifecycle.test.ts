@@ -32,7 +32,8 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
       assert.equal(await node.logs('hello'), 'listening\n');
       await node.api.client.delete(pods, { namespace: 'default', name: 'hello' });
       await node.gone('hello');
-      await assert.rejects(fetch(`http://${address.host}:${address.port}/`));
+      const signal = AbortSignal.timeout(500);
+      await assert.rejects(fetch(`http://${address.host}:${address.port}/`, { signal }));
     });
 
     it('runs a command to its end and keeps its log', async () => {

@@ -7,10 +7,15 @@ import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { KnapsackError } from '../../src/base/errors.ts';
 import { createLogger, silentLogger } from '../../src/base/log.ts';
 import { kubernetesResources } from '../../src/api/kubernetes/index.ts';
+import { namespaces } from '../../src/api/kubernetes/core.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import type { Pod } from '../../src/api/pods.ts';
-import { isNotFound } from '../../src/kube/api-error.ts';
+import { isAlreadyExists, isNotFound } from '../../src/kube/api-error.ts';
+import { inProcessClient } from '../../src/kube/client/in-process.ts';
 import { SharedInformers } from '../../src/kube/client/shared-informers.ts';
+import { ApiService } from '../../src/kube/server/service/service.ts';
+import { sqliteBackend } from '../../src/kube/store/sqlite.ts';
+import { Store } from '../../src/kube/store/store.ts';
 import { startNodeAgent, type NodeAgent, type NodeAgentOptions } from '../../src/node/agent.ts';
 import type { ImageConfig, ImageProvider } from '../../src/node/images.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
@@ -77,6 +82,18 @@ server.listen(Number(process.env.PORT ?? 8080), () => console.log('listening'));
 process.on('SIGTERM', () => { console.log('stopping'); process.exit(0); });
 `;
 
+/** Serves HTTP on its container port 8080, Ready when that is open. */
+export const helloPod: NonNullable<Pod['spec']> = {
+  containers: [
+    {
+      name: 'app',
+      image: 'hello',
+      ports: [{ containerPort: 8080 }],
+      readinessProbe: { tcpSocket: { port: 8080 } },
+    },
+  ],
+};
+
 export interface TestNode {
   readonly api: TestApi;
   readonly agent: NodeAgent;
@@ -92,17 +109,27 @@ export interface TestNode {
   close(): Promise<void>;
 }
 
-export const nodeCommand = ['node'];
+/** The embedded API on a store that outlives its process. */
+export async function startDurableApi(directory: string): Promise<TestApi> {
+  const store = await Store.open(sqliteBackend(directory));
+  const service = new ApiService({ store, resources: kubernetesResources, clock: systemClock });
+  const client = inProcessClient(service, { user: 'system:admin' });
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' } };
+  await client.create(namespaces, namespace).catch((error: unknown) => {
+    if (!isAlreadyExists(error)) throw error;
+  });
+  return { service, client, store, close: () => store.close() };
+}
 
 export async function startTestNode(
   driver: DriverName,
-  options: Partial<NodeAgentOptions> & { clock?: Clock; api?: TestApi; keepData?: string } = {},
+  options: Partial<NodeAgentOptions> & { clock?: Clock; api?: TestApi; root?: string } = {},
 ): Promise<TestNode> {
-  const root = mkdtempSync(join(tmpdir(), 'knapsack-node-'));
+  const root = options.root ?? mkdtempSync(join(tmpdir(), 'knapsack-node-'));
   // Containers under other users reach their files through it.
   chmodSync(root, 0o755);
   const dataDir = join(root, 'data');
-  mkdirSync(dataDir);
+  mkdirSync(dataDir, { recursive: true });
   const images = new TestImages(join(root, 'images'));
   const full = driver === 'oci';
   images.add(
@@ -182,7 +209,7 @@ export async function startTestNode(
       await agent.close({ removePods: true });
       informers.close();
       if (!options.api) await api.close();
-      rmSync(root, { recursive: true, force: true });
+      if (!options.root) rmSync(root, { recursive: true, force: true });
     },
   };
 }

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { pods } from '../../src/api/kubernetes/pods.ts';
+import { podAddress, type Pod } from '../../src/api/pods.ts';
+import { tagOf } from '../../src/node/drivers/choose.ts';
+import { ociSkipReason } from '../support/drivers.ts';
+import { waitFor } from '../support/wait.ts';
+import { startDurableApi, startTestNode, type DriverName } from './support.ts';
+
+const child = fileURLToPath(new URL('agent-child.ts', import.meta.url));
+
+/** Starts an agent in another process, waits until its pods are Ready, and kills it. */
+async function runAndKill(driver: DriverName, root: string, names: readonly string[]): Promise<void> {
+  const agent = spawn(process.execPath, [child, driver, root, ...names], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise((resolve) => agent.once('exit', resolve));
+  await new Promise<void>((resolve, reject) => {
+    agent.stdout.once('data', () => resolve());
+    void ended.then((code) => reject(new Error(`the agent ended with ${String(code)}`)));
+  });
+  agent.kill('SIGKILL');
+  await ended;
+}
+
+function answers(pod: Pod): Promise<boolean> {
+  const { host, port } = podAddress(pod, 8080) ?? { host: '', port: 0 };
+  return fetch(`http://${host}:${port}/`, { signal: AbortSignal.timeout(1000) }).then(
+    (response) => response.ok,
+    () => false,
+  );
+}
+
+/** Processes whose command line or environment names the directory. */
+function processesOf(root: string): string[] {
+  return globSync('/proc/[0-9]*/cmdline').filter((file) => {
+    try {
+      return readFileSync(file, 'utf8').includes(root) && !file.includes(`/${process.pid}/`);
+    } catch {
+      return false;
+    }
+  });
+}
+
+for (const driver of ['process', 'oci'] satisfies DriverName[]) {
+  const skip = driver === 'oci' ? ociSkipReason() : undefined;
+  describe(`recovery, ${driver} driver`, { skip: skip ?? false }, () => {
+    it('adopts what runs after SIGKILL, removes what has no pod, and leaves nothing at the end', async () => {
+      const root = mkdtempSync(join(tmpdir(), 'knapsack-node-'));
+      mkdirSync(join(root, 'store'));
+      try {
+        await runAndKill(driver, root, ['keep', 'orphan', 'victim']);
+        const api = await startDurableApi(join(root, 'store'));
+        const find = (name: string): Promise<Pod> => api.client.get(pods, { namespace: 'default', name });
+        const [keep, orphan, victim] = [await find('keep'), await find('orphan'), await find('victim')];
+        assert.ok(await answers(keep), 'it runs without the agent');
+        await api.client.delete(pods, { namespace: 'default', name: 'orphan' }, { gracePeriodSeconds: 0 });
+        const pidOf = (pod: Pod): number => {
+          const file = join(root, 'data/node/pods', pod.metadata.uid ?? '', 'state.json');
+          const { containers } = JSON.parse(readFileSync(file, 'utf8')) as {
+            containers: { handle: { process: { pid: number } } }[];
+          };
+          return containers[0]?.handle.process.pid ?? 0;
+        };
+        process.kill(pidOf(victim), 'SIGKILL');
+
+        const node = await startTestNode(driver, { api, root });
+        await waitFor('the orphan to end', async () => !(await answers(orphan)));
+        const adopted = await node.untilReady('keep');
+        const [before, after] = [keep, adopted].map((pod) => pod.status?.containerStatuses?.[0]);
+        assert.equal(after?.containerID, before?.containerID);
+        assert.equal(after?.restartCount, 0);
+        assert.ok(await answers(adopted));
+        assert.equal(await node.logs('keep'), 'listening\n');
+        const restarted = await node.until('victim', 'a restart', (pod) => {
+          return (
+            pod.status?.containerStatuses?.[0]?.restartCount === 1 && pod.status.containerStatuses[0].ready
+          );
+        });
+        assert.ok(await answers(restarted));
+
+        const tag = tagOf(join(root, 'data/node'));
+        await api.client.delete(pods, { namespace: 'default', name: 'keep' });
+        await node.gone('keep');
+        assert.equal(await answers(adopted), false);
+        await node.close();
+        await api.close();
+        if (process.platform === 'linux') {
+          await waitFor('all processes to end', () => processesOf(root).length === 0);
+          assert.deepEqual(globSync(`/sys/fs/cgroup/*/knapsack-${tag}`), []);
+          assert.equal(existsSync(`/sys/class/net/kns${tag}`), false);
+          assert.doesNotMatch(readFileSync('/proc/mounts', 'utf8'), new RegExp(root));
+        }
+        if (driver === 'oci') {
+          assert.doesNotMatch(execFileSync('ip', ['netns'], { encoding: 'utf8' }), new RegExp(tag));
+        }
+        assert.equal(existsSync(join(root, 'data/node/pods')), false);
+      } finally {
+        rmSync(root, { recursive: true, force: true });
+      }
+    });
+
+    it('lets pods run on when it is closed without removing them', async () => {
+      const first = await startTestNode(driver);
+      await first.run('stays', {
+        containers: [{ name: 'app', image: 'hello', ports: [{ containerPort: 8080 }] }],
+      });
+      await first.untilReady('stays');
+      await first.agent.close({ removePods: false });
+      const second = await startTestNode(driver, { api: first.api, root: join(first.dataDir, '..') });
+      const pod = await second.untilReady('stays');
+      await waitFor('an answer', () => answers(pod));
+      assert.equal(pod.status?.containerStatuses?.[0]?.restartCount, 0);
+      await second.close();
+      assert.equal(await answers(pod), false);
+      await first.close();
+    });
+  });
+}
