@@ -12,7 +12,7 @@ export interface TestApi {
   readonly service: ApiService;
   readonly client: Client;
   readonly store: Store;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 const namespaces = ['default', 'kube-system', 'knative-serving', 'knative-eventing'];

@@ -83,6 +83,8 @@ export function applySchema(
   const faults = typeIssues(schema, object, def.builtin);
   if (faults.length > 0) refuseTypes(def, object.metadata.name, faults);
   applyDefaults(schema, object);
+  // Defaulting takes an empty name for an absent one; everything after counts on a string.
+  object.metadata.name ??= '';
   return fieldValidation === 'Ignore' ? [] : unknown;
 }
 
