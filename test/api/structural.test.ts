@@ -329,7 +329,7 @@ function valuesOf(schema: Schema, depth = 0): fc.Arbitrary<unknown> {
       }
       const entries = Object.entries(resolved.properties);
       return fc
-        .subarray(entries, { maxLength: 4 })
+        .subarray(entries, { maxLength: Math.min(4, entries.length) })
         .chain((some) =>
           fc.record(
             Object.fromEntries(
