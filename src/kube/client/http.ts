@@ -98,11 +98,11 @@ class KubernetesHttpClient implements HttpClient {
     const body = (await this.#json({ method: 'GET', path })) as {
       metadata?: { resourceVersion?: string; continue?: string };
       items?: T[] | null;
-    };
-    const next = body.metadata?.continue;
+    } | null;
+    const next = body?.metadata?.continue;
     return {
-      items: (body.items ?? []).map((item) => asObject(def, item)),
-      resourceVersion: body.metadata?.resourceVersion ?? '',
+      items: (body?.items ?? []).map((item) => asObject(def, item)),
+      resourceVersion: body?.metadata?.resourceVersion ?? '',
       ...(next ? { continue: next } : {}),
     };
   }
@@ -276,6 +276,9 @@ function typed(def: ResourceDef, object: KubeObject): KubeObject {
 
 /** An object as read: its type filled in, since kube-apiserver leaves it out of list items, and frozen. */
 function asObject<T extends KubeObject>(def: ResourceDef<T>, raw: T): T {
+  if (typeof raw !== 'object' || raw === null || typeof raw.metadata !== 'object') {
+    throw new ApiError('InternalError', `the server's answer is not a ${def.kind}`);
+  }
   const { apiVersion, kind } = raw;
   return deepFreeze(apiVersion && kind ? raw : { ...raw, apiVersion: apiVersionOf(def), kind: def.kind });
 }

@@ -60,7 +60,7 @@ export function watchOptions(query: URLSearchParams, namespace: string | undefin
     resourceVersion,
     allowBookmarks: flag(query, 'allowWatchBookmarks'),
     sendInitialEvents,
-    timeoutMs: seconds > 0 ? seconds * 1000 : minWatchTimeoutMs * (1 + Math.random()),
+    timeoutMs: seconds > 0 ? seconds * 1000 : Math.round(minWatchTimeoutMs * (1 + Math.random())),
   });
 }
 

@@ -36,10 +36,10 @@ class BoundedWriter {
     return response.writableLength > maxWaitingBytes ? this.#drained() : undefined;
   }
 
-  /** Ends the answer. Node.js would write the last chunk before the corked ones, so those go first. */
-  end(): void {
+  /** Node writes the end of a corked answer before what is corked, so it is let out first. */
+  end(last?: string): void {
     this.#uncork();
-    this.#response.end();
+    this.#response.end(last);
   }
 
   #uncork(): void {

@@ -3,7 +3,7 @@ import { request as httpsRequest } from 'node:https';
 import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { connect } from 'node:tls';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { KnapsackError } from '../../../src/base/errors.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { startApiServer } from '../../../src/kube/server/api-server.ts';

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parse } from 'yaml';
 import { makeKubeconfig, writeKubeconfig } from '../../../src/kube/server/kubeconfig.ts';
 import { ensurePki } from '../../../src/kube/server/pki.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { kubernetesFacts } from '../../../src/api/kubernetes/schemas.ts';
 import { resources } from '../../../src/api/registry.ts';
 import { decodeKubernetesProtobuf } from '../../../src/kube/server/protobuf.ts';
