@@ -28,7 +28,7 @@ after(() => platform.close());
 const at = (name: string) => ({ namespace: 'default', name });
 
 async function apply(service: ReturnType<typeof makeKsvc>): Promise<KnativeService> {
-  return platform.client.create(knativeServices, service as KnativeService);
+  return platform.client.create(knativeServices, service);
 }
 
 function change(name: string, body: object): Promise<KnativeService> {
@@ -238,7 +238,7 @@ test('a chosen name that another service has is refused without touching the tra
 test('a cluster-local service has no public host', async () => {
   const service = makeKsvc('inside');
   const metadata = { ...service.metadata, labels: { [labels.visibility]: 'cluster-local' } };
-  await platform.client.create(knativeServices, { ...service, metadata } as KnativeService);
+  await platform.client.create(knativeServices, { ...service, metadata });
   const found = await platform.until(knativeServices, 'inside', 'ready', settled);
   assert.equal(found.status?.url, 'http://inside.default.svc.cluster.local');
   assert.ok(!platform.path.hosts.has('inside.default.example.com'));
@@ -287,7 +287,7 @@ test('settings are created with their explanation, and edits take effect at once
   await platform.client.create(knativeServices, {
     ...service,
     metadata: { ...service.metadata, labels: { app: 'shop' } },
-  } as KnativeService);
+  });
   const found = await platform.until(knativeServices, 'till', 'ready', settled);
   assert.equal(found.status?.url, 'http://till.default.shop.test');
 });

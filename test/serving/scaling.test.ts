@@ -4,7 +4,7 @@ import { podAutoscalers } from '../../src/api/autoscaling/index.ts';
 import { deployments } from '../../src/api/kubernetes/workloads.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import { findCondition } from '../../src/api/knative/conditions.ts';
-import { knativeServices, revisions, type KnativeService } from '../../src/api/serving/index.ts';
+import { knativeServices, revisions } from '../../src/api/serving/index.ts';
 import { waitFor } from '../support/wait.ts';
 import { makeKsvc, ready, startServing, type ServingPlatform } from './support.ts';
 
@@ -20,10 +20,7 @@ after(() => platform.close());
 
 async function create(name: string, options: Parameters<typeof makeKsvc>[1] = {}): Promise<void> {
   const annotations = { ...window, ...options.annotations };
-  await platform.client.create(
-    knativeServices,
-    makeKsvc(name, { ...options, annotations }) as KnativeService,
-  );
+  await platform.client.create(knativeServices, makeKsvc(name, { ...options, annotations }));
   await platform.until(knativeServices, name, 'ready', ready);
 }
 

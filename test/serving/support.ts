@@ -116,7 +116,9 @@ function fastClock(speed: number): Clock {
   };
 }
 
-export async function startServing(options: { speed?: number } = {}): Promise<ServingPlatform> {
+export async function startServing(
+  options: { speed?: number; gatewayIp?: string } = {},
+): Promise<ServingPlatform> {
   const clock = fastClock(options.speed ?? 1);
   const api = await startTestApi({ clock });
   const { client } = api;
@@ -133,7 +135,9 @@ export async function startServing(options: { speed?: number } = {}): Promise<Se
       return Promise.resolve(`${reference.replace(/:[^/]*$/, '')}@sha256:${'a'.repeat(64)}`);
     },
   };
-  const gateway = { domainInternal: 'gateway.knapsack-system.svc.cluster.local' };
+  const gateway = options.gatewayIp
+    ? { ip: options.gatewayIp }
+    : { domainInternal: 'gateway.knapsack-system.svc.cluster.local' };
   const serving = servingControllers(env, {
     requestPath: path,
     images,

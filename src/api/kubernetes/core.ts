@@ -1,6 +1,8 @@
 /** Resources of the core group that hold configuration and identity. */
 import { deepEqual } from '../../base/json.ts';
 import type { Issue } from '../resource.ts';
+import { configMapFault } from '../serving/config/index.ts';
+import { systemNamespace } from '../serving/labels.ts';
 import { ageColumn, ageOf, column, containerCells, integerColumn } from './cells.ts';
 import { kubernetesResource, oldOf, type KubernetesObject } from './define.ts';
 import { configKeyFault } from './names.ts';
@@ -108,9 +110,21 @@ export const configMaps = kubernetesResource('core.v1.ConfigMap', {
       })),
       ...tooLong(bytes, ''),
       ...immutableIssues(oldOf(map, context), map, ['data', 'binaryData']),
+      ...settingsIssues(map),
     ];
   },
 });
+
+/** Knative's own settings are refused where Knative would not take them, as its ConfigMap webhook does. */
+function settingsIssues({ metadata, data }: ConfigMap): Issue[] {
+  if (metadata.namespace !== systemNamespace) return [];
+  const detail = configMapFault(
+    metadata.name,
+    data ?? {},
+    metadata.annotations?.['knative.dev/example-checksum'],
+  );
+  return detail === undefined ? [] : [{ type: 'Forbidden', path: 'data', detail }];
+}
 
 /** Keys that a secret of a type must have. */
 const secretKeys: Record<string, readonly string[]> = {

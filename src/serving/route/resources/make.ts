@@ -130,13 +130,13 @@ export function makePlaceholder(
   };
 }
 
-/** Addresses of a headless placeholder; undefined for the others. */
+/** Addresses of a headless placeholder; undefined for the others. Kubernetes does not take loopback addresses here. */
 export function makePlaceholderEndpoints(
   placeholder: Service,
   ingress: Ingress | undefined,
 ): Endpoints | undefined {
   const ip = gatewayOf(ingress)?.ip;
-  if (!ip) return undefined;
+  if (!ip || ip.startsWith('127.') || ip === '::1') return undefined;
   const { name, namespace = '', labels: own, ownerReferences } = placeholder.metadata;
   return {
     apiVersion: 'v1',
