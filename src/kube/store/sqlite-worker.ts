@@ -82,15 +82,9 @@ function open(): Opened {
         `${path} has format ${found}; this version reads up to ${formatVersion}.`,
       );
     }
-    db.exec(`
-      CREATE TABLE IF NOT EXISTS objects (
-        "table" TEXT NOT NULL, "key" TEXT NOT NULL, version INTEGER NOT NULL, json TEXT NOT NULL,
-        PRIMARY KEY ("table", "key")
-      ) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-      INSERT OR IGNORE INTO state VALUES ('version', 0);
-      PRAGMA user_version = ${formatVersion};
-      COMMIT;`);
+    // Nothing is written to a file that has its tables: a full disk must not keep Knapsack from starting.
+    if (found < formatVersion) createTables(db);
+    db.exec('COMMIT');
     return {
       db,
       put: db.prepare('INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)'),
@@ -106,6 +100,17 @@ function open(): Opened {
     if (code === sqliteFull) throw new Failure('STORE_FULL', `The disk of ${path} is full.`);
     throw new Failure('STORE_UNREADABLE', `${path} cannot be opened: ${messageOf(error)}.`);
   }
+}
+
+function createTables(db: DatabaseSync): void {
+  db.exec(`
+    CREATE TABLE objects (
+      "table" TEXT NOT NULL, "key" TEXT NOT NULL, version INTEGER NOT NULL, json TEXT NOT NULL,
+      PRIMARY KEY ("table", "key")
+    ) WITHOUT ROWID;
+    CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO state VALUES ('version', 0);
+    PRAGMA user_version = ${formatVersion};`);
 }
 
 function load(send: (answer: WorkerAnswer) => void): WorkerAnswer {

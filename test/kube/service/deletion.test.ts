@@ -189,3 +189,28 @@ test('deleting a collection takes what the selector says and no more', async (t)
     ['c'],
   );
 });
+
+test('an object that no longer satisfies its kind can still lose its finalizer while it is being deleted', async (t) => {
+  let strict = false;
+  const strange = {
+    ...widgets,
+    plural: 'strangers',
+    kind: 'Stranger',
+    validate: () => (strict ? [{ type: 'Forbidden', path: 'spec', detail: 'not any more' } as const] : []),
+  };
+  const { service, close } = await startTestApi({ resources: [strange] });
+  t.after(close);
+  const body = { ...widget('a', {}, { finalizers: ['x.dev/one'] }), kind: 'Stranger' };
+  await service.create(strange, 'default', body, { user });
+  strict = true;
+  const release = (): ReturnType<ApiService['patch']> =>
+    service.patch(strange, at('a'), { type: 'merge', body: { metadata: { finalizers: null } } }, { user });
+  await fails(
+    release(),
+    422,
+    'Invalid',
+    'Stranger.test.knapsack.dev "a" is invalid: spec: Forbidden: not any more',
+  );
+  await service.delete(strange, at('a'), { user });
+  assert.equal((await release()).removed, true);
+});

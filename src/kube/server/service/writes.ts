@@ -1,6 +1,6 @@
 /** What part of an object a write may change, and when its generation moves. Pure. */
 import { deepEqual } from '../../../base/json.ts';
-import type { UntypedObject } from '../../../api/object.ts';
+import type { KubeObject, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
 import { isNamespace } from './deletion.ts';
 import type { ObjectSubresource } from './requests.ts';
@@ -50,7 +50,12 @@ export function generationAfter(
 ): number | undefined {
   const before = stored.metadata.generation;
   if (def.tracksGeneration === false) return before;
-  return (before ?? 1) + (deepEqual(intent(def, stored), intent(def, next)) ? 0 : 1);
+  return (before ?? 1) + (sameIntent(def, stored, next) ? 0 : 1);
+}
+
+/** Whether two versions want the same. */
+export function sameIntent(def: ResourceDef, stored: KubeObject, next: KubeObject): boolean {
+  return deepEqual(intent(def, stored as UntypedObject), intent(def, next as UntypedObject));
 }
 
 /** The part of an object that says what is wanted. */
