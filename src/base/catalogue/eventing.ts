@@ -39,12 +39,6 @@ export const eventingErrors = {
     remedy: 'Send a reference to the data instead, or raise the limit of the ingress.',
     blame: 'user',
   },
-  EVENTING_EVENT_TIMEOUT: {
-    cause: 'The body of an event did not arrive in time.',
-    status: 408,
-    remedy: 'Send the whole event without pauses.',
-    blame: 'user',
-  },
   EVENTING_STARTING: {
     cause: 'Knapsack has just started and does not know its brokers yet.',
     status: 503,
