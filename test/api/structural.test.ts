@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { resources } from '../../src/api/registry.ts';
 import type { Issue } from '../../src/api/resource.ts';
 import type { Schema } from '../../src/api/schema.ts';

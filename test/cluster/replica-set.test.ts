@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { controllerOf, timestamp } from '../../src/api/object.ts';
 import type { Pod } from '../../src/api/pods.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';

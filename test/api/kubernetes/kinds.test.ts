@@ -400,7 +400,7 @@ describe('tables', () => {
     ],
   ];
   for (const [def, more, expected] of cases)
-    it(`${def.kind}`, () => assert.equal(table(def, { metadata, ...more }), expected));
+    it(def.kind, () => assert.equal(table(def, { metadata, ...more }), expected));
 
   it('print every kind even when it has nothing but a name', () => {
     for (const def of kubernetesResources) {
