@@ -3,15 +3,28 @@
  * each acknowledged write (`ack …`), each with one synchronous write, so that what the parent reads had happened.
  */
 import { writeSync } from 'node:fs';
+import { systemCode } from '../../../src/base/errors.ts';
 import type { KubeObject } from '../../../src/api/object.ts';
 import { sqliteBackend } from '../../../src/kube/store/sqlite.ts';
 import { Store } from '../../../src/kube/store/store.ts';
 import { configMap } from './support.ts';
 
 const [, , directory = '', seed = '0'] = process.argv;
-const print = (line: string): void => {
-  writeSync(1, `${line}\n`);
-};
+const moment = new Int32Array(new SharedArrayBuffer(4));
+
+/** The pipe does not block: when the parent is slow it takes a part, or nothing (EAGAIN), and the rest must follow. */
+function print(line: string): void {
+  let rest = Buffer.from(`${line}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      if (systemCode(error) !== 'EAGAIN') throw error;
+      Atomics.wait(moment, 0, 0, 1);
+    }
+  }
+}
+
 const valueOf = (object: KubeObject & { data?: { value?: string } }): string => object.data?.value ?? '-';
 
 const store = await Store.open(sqliteBackend(directory));
