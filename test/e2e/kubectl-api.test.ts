@@ -6,6 +6,7 @@ import { existsSync, globSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { LogOptions } from '../../src/kube/server/logs.ts';
 import { hasProgram, kubectlSkipReason } from '../support/drivers.ts';
 import { execute, type Output } from '../support/platform.ts';
 import { startTestServer, type TestServer } from '../kube/server/support.ts';
@@ -68,12 +69,28 @@ spec:
         env: [{name: TARGET, value: ${target}}]
 `;
 
-function suite(program: string): void {
-  const minor = minorVersion(program);
+const pod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: talker}
+spec:
+  containers: [{name: app, image: x}]
+`;
+
+/** The output of every container. */
+async function* talk(_namespace: string, _pod: string, options: LogOptions): AsyncGenerator<Buffer> {
+  const time = options.timestamps ? '2026-01-01T00:00:00Z ' : '';
+  yield Buffer.from(`${time}hello from ${options.container}\n`);
+  if (!options.follow) return;
+  yield Buffer.from('still here\n');
+  await once(options.signal, 'abort');
+}
+
+function suite(program: string, minor: number): void {
   describe(`kubectl ${program} (1.${minor})`, () => {
     let server: TestServer;
     before(async () => {
-      server = await startTestServer();
+      server = await startTestServer({ logs: { open: talk } });
     });
     after(() => server.close());
 
@@ -383,6 +400,28 @@ function suite(program: string): void {
       await fails('explain deployment.spec.nonsense', /field "nonsense" does not exist/);
     });
 
+    it('says what the user may do', async () => {
+      assert.equal(await ok('auth can-i create deployments'), 'yes\n');
+      assert.match(await ok('auth can-i --list'), /^\*\.\* +\[\] +\[\] +\[\*\]$/m);
+      if (minor >= 28) assert.match(await ok('auth whoami'), /^Username +system:admin$/m);
+    });
+
+    it('prints and follows logs', async () => {
+      await ok('create -f -', pod);
+      assert.equal(await ok('logs talker'), 'hello from app\n');
+      assert.equal(await ok('logs talker --timestamps --tail=1'), '2026-01-01T00:00:00Z hello from app\n');
+      const watcher = new Watcher(program, ['logs', '-f', 'talker'], server);
+      try {
+        await watcher.until('still here\n');
+      } finally {
+        await watcher.stop();
+      }
+      await fails('logs talker -c none', /container none is not valid for pod talker/);
+      await fails('logs nobody', /[Ee]rror from server \(NotFound\): pods "nobody" not found/);
+      assert.match(await ok('get pods'), /^NAME +READY +STATUS +RESTARTS +AGE\ntalker +0\/1 +Pending +0/);
+      await ok('delete pod talker --grace-period=0 --force');
+    });
+
     it('reads raw paths', async () => {
       const namespace = JSON.parse(await ok('get --raw /api/v1/namespaces/default')) as { status: object };
       assert.deepEqual(namespace.status, { phase: 'Active' });
@@ -455,7 +494,16 @@ class Watcher {
   }
 }
 
-const programs = kubectls();
-if (programs.length === 0)
-  it('kubectl against the API server', { skip: kubectlSkipReason() ?? 'no kubectl' });
-for (const program of programs) suite(program);
+/** One kubectl a minor version, the one on PATH before others. */
+function oneEach(programs: readonly string[]): Map<number, string> {
+  const out = new Map<number, string>();
+  for (const program of programs) {
+    const minor = minorVersion(program);
+    if (!out.has(minor)) out.set(minor, program);
+  }
+  return out;
+}
+
+const programs = oneEach(kubectls());
+if (programs.size === 0) it('kubectl against the API server', { skip: kubectlSkipReason() ?? 'no kubectl' });
+for (const [minor, program] of programs) suite(program, minor);

@@ -11,7 +11,7 @@ import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
 import { authorize, isAnonymousPath, unauthorized, userOf } from './auth.ts';
 import { ClientGone } from './body.ts';
-import { ApiCatalog } from './catalog.ts';
+import { ApiCatalog, readVerbs, reviewVerbs } from './catalog.ts';
 import { kubernetesVersion, ServerDocuments } from './documents.ts';
 import { asApiFailure, sendFailure, type Exchange } from './exchange.ts';
 import { GeneratedObjects, type ReadService } from './generated-objects.ts';
@@ -20,6 +20,7 @@ import { OpenApiDocuments } from './openapi/index.ts';
 import { splitPath } from './path.ts';
 import type { Pki } from './pki.ts';
 import { ResourceApi } from './resources.ts';
+import { reviews } from './reviews.ts';
 import type { ApiService } from './service/service.ts';
 
 export interface ApiServerOptions {
@@ -130,10 +131,16 @@ class RequestHandler {
         makeCustomResourceDefinitions(resources).map((definition) => establish(definition, created));
       generated.set(customResourceDefinitions, new GeneratedObjects(make));
     }
-    const catalog = new ApiCatalog(resources, [...generated.keys()]);
+    const catalog = new ApiCatalog(
+      resources,
+      new Map([
+        ...[...generated.keys()].map((def) => [def, readVerbs] as const),
+        ...[...reviews.keys()].map((def) => [def, reviewVerbs] as const),
+      ]),
+    );
     const openApi = new OpenApiDocuments(catalog, kubernetesVersion);
     this.#documents = new ServerDocuments(catalog, openApi, options.isReady ?? (() => true));
-    this.#resources = new ResourceApi({ catalog, service, generated, logs: options.logs });
+    this.#resources = new ResourceApi({ catalog, service, generated, reviews, logs: options.logs });
   }
 
   /** Never rejects: every failure ends as a Status, or as a closed connection when nobody listens any more. */

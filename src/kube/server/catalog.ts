@@ -28,12 +28,15 @@ export class ApiCatalog {
   readonly groups: readonly ApiGroup[];
   readonly resources: readonly ResourceDef[];
   readonly #byPath = new Map<string, ResourceDef>();
-  readonly #readOnly: ReadonlySet<ResourceDef>;
+  readonly #virtual: ReadonlyMap<ResourceDef, readonly string[]>;
 
-  /** `readOnly` resources are served for get, list and watch alone. */
-  constructor(resources: readonly ResourceDef[], readOnly: readonly ResourceDef[] = []) {
-    this.resources = [...resources, ...readOnly];
-    this.#readOnly = new Set(readOnly);
+  /** `virtual` resources are not kept in the store; each is served for the verbs given with it alone. */
+  constructor(
+    resources: readonly ResourceDef[],
+    virtual: ReadonlyMap<ResourceDef, readonly string[]> = new Map(),
+  ) {
+    this.resources = [...resources, ...virtual.keys()];
+    this.#virtual = virtual;
     for (const def of this.resources) {
       this.#byPath.set(`${apiVersionOf(def)}/${def.plural}`, def);
     }
@@ -54,19 +57,23 @@ export class ApiCatalog {
   }
 
   verbs(def: ResourceDef): readonly string[] {
-    return this.#readOnly.has(def) ? ['get', 'list', 'watch'] : allVerbs;
+    return this.#virtual.get(def) ?? allVerbs;
   }
 
-  isReadOnly(def: ResourceDef): boolean {
-    return this.#readOnly.has(def);
+  /** Subresources of a resource, by name; virtual ones have none. */
+  subresources(def: ResourceDef): readonly Subresource[] {
+    return this.#virtual.has(def) ? [] : subresourcesOf(def);
   }
 }
 
+/** Verbs of resources whose objects come from code. */
+export const readVerbs = ['get', 'list', 'watch'];
+/** Verbs of resources that only answer a question. */
+export const reviewVerbs = ['create'];
 const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 const objectVerbs = ['get', 'patch', 'update'];
 
-/** Subresources of a resource, by name. */
-export function subresourcesOf(def: ResourceDef): Subresource[] {
+function subresourcesOf(def: ResourceDef): Subresource[] {
   const own = { group: def.group, version: def.version, kind: def.kind };
   const out: Subresource[] = [];
   if (isCore(def, 'namespaces')) out.push({ name: 'finalize', verbs: ['update'], kind: own });
@@ -79,7 +86,7 @@ export function subresourcesOf(def: ResourceDef): Subresource[] {
   return out;
 }
 
-export function isCore(def: ResourceDef, plural: string): boolean {
+function isCore(def: ResourceDef, plural: string): boolean {
   return def.group === '' && def.plural === plural;
 }
 

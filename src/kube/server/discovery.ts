@@ -1,6 +1,6 @@
 /** Discovery documents: what `kubectl api-resources` reads, in the legacy and the aggregated form. */
 import type { ResourceDef } from '../../api/resource.ts';
-import { subresourcesOf, type ApiCatalog, type ApiGroup, type GroupVersion } from './catalog.ts';
+import type { ApiCatalog, ApiGroup, GroupVersion } from './catalog.ts';
 
 /** `GET /api`. `address` is what the client dialled, `host:port`. */
 export function makeApiVersions(address: string): object {
@@ -45,7 +45,7 @@ export function makeResourceList(catalog: ApiCatalog, groupVersion: GroupVersion
         verbs: catalog.verbs(def),
         ...names(def),
       },
-      ...(catalog.isReadOnly(def) ? [] : subresourcesOf(def)).map(({ name, verbs, kind }) => ({
+      ...catalog.subresources(def).map(({ name, verbs, kind }) => ({
         name: `${def.plural}/${name}`,
         singularName: '',
         namespaced: def.namespaced,
@@ -86,7 +86,7 @@ export function makeAggregated(catalog: ApiCatalog, scope: 'core' | 'named', ver
 }
 
 function aggregatedResource(catalog: ApiCatalog, def: ResourceDef): object {
-  const subresources = catalog.isReadOnly(def) ? [] : subresourcesOf(def);
+  const subresources = catalog.subresources(def);
   return {
     resource: def.plural,
     responseKind: { group: def.group, version: def.version, kind: def.kind },

@@ -3,7 +3,7 @@ import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
 import type { ObjectKey } from '../client/client.ts';
 import { decodeDeleteOptions, decodeObject, decodePatch, readBody } from './body.ts';
-import { subresourcesOf, type ApiCatalog } from './catalog.ts';
+import type { ApiCatalog } from './catalog.ts';
 import { send, sendDocument, sendPageNotFound, type Exchange } from './exchange.ts';
 import type { ReadService } from './generated-objects.ts';
 import { logOptions, type LogSource } from './logs.ts';
@@ -11,6 +11,7 @@ import { negotiate, objectTransforms, type AnswerForm } from './media-type.ts';
 import { deleteOptions, flag, includeObject, listOptions, watchOptions, writeOptions } from './options.ts';
 import { resolveResourcePath, type ResourcePath } from './path.ts';
 import { Presenter } from './present.ts';
+import type { Review } from './reviews.ts';
 import type { GetRequest, ListRequest, ObjectSubresource, Served, WriteResult } from './service/requests.ts';
 import type { ApiService } from './service/service.ts';
 import { deletedStatus, methodNotAllowed } from './status.ts';
@@ -21,6 +22,8 @@ export interface ResourceApiOptions {
   readonly service: ApiService;
   /** Sources of the read-only resources. */
   readonly generated: ReadonlyMap<ResourceDef, ReadService>;
+  /** What answers the posted questions that are not kept. */
+  readonly reviews: ReadonlyMap<ResourceDef, Review>;
   readonly logs: LogSource | undefined;
 }
 
@@ -38,6 +41,7 @@ export class ResourceApi {
   readonly #catalog: ApiCatalog;
   readonly #service: ApiService;
   readonly #generated: ReadonlyMap<ResourceDef, ReadService>;
+  readonly #reviews: ReadonlyMap<ResourceDef, Review>;
   readonly #logs: LogSource | undefined;
   readonly #presenter = new Presenter();
 
@@ -45,6 +49,7 @@ export class ResourceApi {
     this.#catalog = options.catalog;
     this.#service = options.service;
     this.#generated = options.generated;
+    this.#reviews = options.reviews;
     this.#logs = options.logs;
   }
 
@@ -53,7 +58,12 @@ export class ResourceApi {
     const path = resolveResourcePath(this.#catalog, exchange.segments);
     if (!path || !this.#hasSubresource(path)) return sendPageNotFound(exchange.response);
     const { def, name, namespace, subresource } = path;
-    if (this.#catalog.isReadOnly(def) && exchange.method !== 'GET') throw methodNotAllowed();
+    if (this.#generated.has(def) && exchange.method !== 'GET') throw methodNotAllowed();
+    const review = this.#reviews.get(def);
+    if (review) {
+      if (exchange.method !== 'POST' || name !== undefined) throw methodNotAllowed();
+      return this.#review(exchange, def, review);
+    }
     if (subresource === 'log') return this.#log(exchange, path);
     const target: Target = {
       ...exchange,
@@ -67,7 +77,7 @@ export class ResourceApi {
 
   #hasSubresource({ def, subresource }: ResourcePath): boolean {
     if (subresource === undefined) return true;
-    return !this.#catalog.isReadOnly(def) && subresourcesOf(def).some(({ name }) => name === subresource);
+    return this.#catalog.subresources(def).some(({ name }) => name === subresource);
   }
 
   #collection(target: Target): Promise<void> {
@@ -157,6 +167,13 @@ export class ResourceApi {
     const form = answerForm(target);
     const body = await decodeObject(await readBody(request), request.headers['content-type'], def);
     await this.#written(target, 201, form, await this.#service.create(def, namespace, body, options));
+  }
+
+  async #review(exchange: Exchange, def: ResourceDef, review: Review): Promise<void> {
+    const { request, response, user } = exchange;
+    const form = negotiate(request.headers.accept);
+    const body = await decodeObject(await readBody(request), request.headers['content-type'], def);
+    await sendDocument(response, 201, review(body, user), form);
   }
 
   async #update(target: ItemTarget): Promise<void> {

@@ -1,6 +1,6 @@
 /** The operations of each resource, independent of the OpenAPI version that will describe them. */
 import { apiVersionOf, type ResourceDef } from '../../../api/resource.ts';
-import { subresourcesOf, type ApiCatalog } from '../catalog.ts';
+import type { ApiCatalog } from '../catalog.ts';
 
 export interface Parameter {
   readonly name: string;
@@ -98,22 +98,18 @@ export function operationsOf(catalog: ApiCatalog, def: ResourceDef): Operation[]
     });
   };
 
-  if (def.namespaced) {
+  const parameters = write;
+  if (verbs.has('list') && def.namespaced) {
     const path = `${root}/${def.plural}`;
     add('list', { path, method: 'get', parameters: list, answer: 'list' }, 'ForAllNamespaces');
   }
-  add('list', { path: collection, method: 'get', parameters: list, answer: 'list' });
-  add('get', { path: item, method: 'get', parameters: [], answer: 'object' });
+  if (verbs.has('list')) add('list', { path: collection, method: 'get', parameters: list, answer: 'list' });
+  if (verbs.has('get')) add('get', { path: item, method: 'get', parameters: [], answer: 'object' });
   if (verbs.has('create')) {
-    const parameters = [...write];
-    add('create', {
-      path: collection,
-      method: 'post',
-      action: 'post',
-      parameters,
-      body: 'object',
-      answer: 'object',
-    });
+    const body = 'object';
+    add('create', { path: collection, method: 'post', action: 'post', parameters, body, answer: 'object' });
+  }
+  if (verbs.has('update')) {
     add(
       'delete',
       {
@@ -142,7 +138,7 @@ export function operationsOf(catalog: ApiCatalog, def: ResourceDef): Operation[]
       answer: 'object',
     });
     add('delete', { path: item, method: 'delete', parameters: remove, body: deleteOptions, answer: status });
-    for (const { name, verbs: subVerbs, kind } of subresourcesOf(def)) {
+    for (const { name, verbs: subVerbs, kind } of catalog.subresources(def)) {
       const path = `${item}/${name}`;
       const payload = name === 'scale' ? scale : 'object';
       const suffix = name.replace(/^./, (letter) => letter.toUpperCase());
