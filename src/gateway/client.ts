@@ -4,19 +4,13 @@
  */
 import { codeOfRefusal, errorAnswer, type AnswerOptions, type GatewayCode } from './answer.ts';
 import { hostOf } from './authority.ts';
+import { judge, mayRepeat, triedLongEnough } from './deadlines.ts';
 import type { EndpointState } from './endpoint.ts';
 import type { Engine } from './engine.ts';
-import {
-  BODY_CHUNKED,
-  BODY_LENGTH,
-  BODY_NONE,
-  CONNECTING,
-  Exchange,
-  FORWARDING,
-  QUEUED,
-} from './exchange.ts';
+import { CONNECTING, Exchange, FORWARDING } from './exchange.ts';
 import { INCOMPLETE } from './http1/fields.ts';
 import { ForwardedRequest } from './request-forward.ts';
+import { StreamWindow } from './stream-window.ts';
 import { TimerEntry } from './timer-wheel.ts';
 import { FAILED, type Connection, type ConnectionHandler, type WriteOutcome } from './transport/transport.ts';
 
@@ -31,7 +25,7 @@ const CLOSED = 4;
 const HOLD_BYTES = 65_536;
 const NOTHING = Buffer.alloc(0);
 
-export class ClientConnection implements ConnectionHandler {
+export class ClientConnection extends StreamWindow implements ConnectionHandler {
   /** Reached through the listener for pods and dispatchers. */
   readonly local: boolean;
   readonly peer: string;
@@ -41,11 +35,6 @@ export class ClientConnection implements ConnectionHandler {
   readonly #timer: TimerEntry;
   #state = HEAD;
   #exchange: Exchange | null = null;
-  /** The stream as far as it was not consumed: `input[position, end)` while it is being looked at, `kept` otherwise. */
-  #input: Buffer | null = null;
-  #position = 0;
-  #end = 0;
-  #kept: Buffer | null = null;
   #reading = true;
   #peerEnded = false;
   #podEnded = false;
@@ -55,6 +44,7 @@ export class ClientConnection implements ConnectionHandler {
   #headBegun = true;
 
   constructor(engine: Engine, connection: Connection, local: boolean) {
+    super();
     this.#engine = engine;
     this.#connection = connection;
     this.local = local;
@@ -72,7 +62,7 @@ export class ClientConnection implements ConnectionHandler {
 
   /** Nothing is being answered. */
   get resting(): boolean {
-    return this.#state === HEAD && this.#kept === null;
+    return this.#state === HEAD && this.kept === null;
   }
 
   // --- events of the connection
@@ -80,20 +70,15 @@ export class ClientConnection implements ConnectionHandler {
   onConnect(): void {}
 
   onData(bytes: Buffer, length: number): void {
-    if (this.#kept === null) return this.#run(bytes, length);
-    const all = Buffer.concat([this.#kept, bytes.subarray(0, length)]);
-    const known = this.#kept.length;
-    this.#kept = null;
+    this.moved();
+    if (this.kept === null) return this.feed(bytes, length);
+    const all = Buffer.concat([this.kept, bytes.subarray(0, length)]);
+    const known = this.kept.length;
+    this.kept = null;
     // Without another line end a head cannot have become complete; saves parsing it anew for every byte.
-    if (
-      this.#state === HEAD &&
-      all.length < this.#engine.options.limits.headBytes &&
-      all.indexOf(10, known) < 0
-    ) {
-      this.#kept = all;
-      return;
-    }
-    this.#run(all, all.length);
+    const { headBytes } = this.#engine.options.limits;
+    if (this.#state === HEAD && all.length < headBytes && all.indexOf(10, known) < 0) this.kept = all;
+    else this.feed(all, all.length);
   }
 
   onEnd(): void {
@@ -111,7 +96,7 @@ export class ClientConnection implements ConnectionHandler {
     // Half a request is an abort; after a whole one the client may just have nothing more to say.
     const exchange = this.#exchange;
     if (this.#state !== EXCHANGE || exchange === null) return;
-    if (exchange.phase === FORWARDING && !exchange.requestDone && this.#kept === null) this.destroy();
+    if (exchange.phase === FORWARDING && !exchange.requestDone && this.kept === null) this.destroy();
   }
 
   onError(): void {
@@ -125,7 +110,7 @@ export class ClientConnection implements ConnectionHandler {
       this.#engine.wheel.ensure(this.#timer, this.#since + this.#engine.options.lingerMs);
       return;
     }
-    if (this.#state === HEAD) return this.#again();
+    if (this.#state === HEAD) return this.again();
     this.moved();
     this.#exchange?.upstream?.flow();
     this.#endTunnelWhenBothEnded();
@@ -133,46 +118,22 @@ export class ClientConnection implements ConnectionHandler {
 
   // --- the stream of requests
 
-  #run(bytes: Buffer, length: number): void {
-    this.#input = bytes;
-    this.#position = 0;
-    this.#end = length;
-    this.moved();
-    this.#process();
-    this.#keep();
-  }
-
-  /** Does `fn` with what was kept of the stream at hand, then goes on in the stream. */
-  #again(fn?: () => void): void {
-    if (this.#input !== null) {
-      fn?.();
+  protected override looked(): void {
+    if (this.#state === CLOSED) {
+      this.kept = null;
       return;
     }
-    this.#input = this.#kept ?? NOTHING;
-    this.#kept = null;
-    this.#position = 0;
-    this.#end = this.#input.length;
-    fn?.();
-    this.#process();
-    this.#keep();
-  }
-
-  #keep(): void {
-    const input = this.#input ?? NOTHING;
-    this.#input = null;
-    if (this.#state === CLOSED) return;
-    // A copy, also of memory that is ours: the rest must not hold on to all of it.
-    if (this.#position < this.#end) this.#kept = Buffer.from(input.subarray(this.#position, this.#end));
-    if (this.#peerEnded && this.#input === null) this.#settleEnd();
+    if (this.#peerEnded) this.#settleEnd();
     this.#flow();
   }
 
+  /** Reads on when there is room: the other side takes what came, or little enough is waiting. */
   #flow(): void {
     if (this.#state === CLOSED) return;
     let want = true;
     if (this.#state === EXCHANGE) {
       const exchange = this.#exchange;
-      const held = this.#kept?.length ?? 0;
+      const held = this.kept?.length ?? 0;
       const sending = exchange?.phase === FORWARDING && !exchange.requestDone;
       want = sending ? !exchange.upstream?.pending : held < HOLD_BYTES;
     } else if (this.#state === TUNNEL) want = !this.#exchange?.upstream?.pending;
@@ -183,26 +144,26 @@ export class ClientConnection implements ConnectionHandler {
     else this.#connection.pause();
   }
 
-  #process(): void {
-    while (this.#position < this.#end && this.#input !== null) {
-      const before = this.#position;
+  protected override process(): void {
+    while (this.position < this.end && this.input !== null) {
+      const before = this.position;
       if (this.#state === HEAD) {
         // The next of several pipelined requests waits until the client has taken the answer.
-        if (this.pending || !this.#head(this.#input)) return;
+        if (this.pending || !this.#head(this.input)) return;
       } else if (this.#state === EXCHANGE || this.#state === TUNNEL) {
         const exchange = this.#exchange;
         if (exchange === null || exchange.upstream?.pending) return;
         if (this.#state === TUNNEL) {
-          exchange.upstream?.write(this.#input, this.#position, this.#end);
-          this.#position = this.#end;
+          exchange.upstream?.write(this.input, this.position, this.end);
+          this.position = this.end;
         } else {
           if (exchange.phase !== FORWARDING || exchange.requestDone) return;
-          this.#position = this.#forwarded.sendBody(exchange, this.#input, this.#position, this.#end);
+          this.position = this.#forwarded.sendBody(exchange, this.input, this.position, this.end);
           this.#connection.bulk(!exchange.requestDone && exchange.bodyLeft > HOLD_BYTES);
-          if (this.#position === before) return;
+          if (this.position === before) return;
         }
       } else {
-        this.#position = this.#end;
+        this.position = this.end;
       }
     }
   }
@@ -210,7 +171,7 @@ export class ClientConnection implements ConnectionHandler {
   /** Takes one request head; false when it is not complete yet. */
   #head(bytes: Buffer): boolean {
     const { request, options } = this.#engine;
-    const behind = request.parse(bytes, this.#position, this.#end);
+    const behind = request.parse(bytes, this.position, this.end);
     if (behind === INCOMPLETE) {
       if (!this.#headBegun) {
         this.#headBegun = true;
@@ -224,7 +185,7 @@ export class ClientConnection implements ConnectionHandler {
       this.#refuse(codeOfRefusal(refusal), refusal.reason, { json: false, isHead: false, close: true });
       return true;
     }
-    this.#position = behind;
+    this.position = behind;
     this.#begin(bytes, behind);
     return true;
   }
@@ -251,21 +212,13 @@ export class ClientConnection implements ConnectionHandler {
     const now = engine.now();
     let exchange = this.#exchange;
     if (exchange === null) this.#exchange = exchange = new Exchange(this, backend);
-    exchange.begin(backend, now);
+    exchange.begin(backend, now, request, bytes);
     exchange.closeAfter = close;
     exchange.isHead = answer.isHead;
     exchange.json = answer.json;
-    exchange.minor = request.minor;
-    exchange.idempotent = request.isIdempotent(bytes);
-    exchange.expectContinue = fields.expectContinue && request.minor === 1;
-    exchange.upgrade = fields.upgradeWebSocket && !hasBody && request.minor === 1;
-    exchange.bodyMode = fields.chunked ? BODY_CHUNKED : fields.contentLength > 0 ? BODY_LENGTH : BODY_NONE;
-    exchange.bodyLeft = Math.max(0, fields.contentLength);
-    exchange.requestDone = exchange.bodyMode === BODY_NONE;
-    if (fields.chunked) exchange.chunks.reset(false);
-    this.#position = forwarded.compose(exchange, share, path, host, bytes, behind, this.#end);
-    if (this.#position < 0) {
-      this.#position = behind;
+    this.position = forwarded.compose(exchange, share, path, host, bytes, behind, this.end);
+    if (this.position < 0) {
+      this.position = behind;
       return this.#refuse('GATEWAY_BAD_REQUEST', 'a chunk is malformed', { ...answer, close: true });
     }
     this.#state = EXCHANGE;
@@ -304,7 +257,7 @@ export class ClientConnection implements ConnectionHandler {
 
   /** The upstream connection is there: the request goes out. */
   connected(): void {
-    this.#again(() => {
+    this.again(() => {
       const exchange = this.#exchange;
       if (exchange === null || exchange.upstream === null) return;
       const now = this.#engine.now();
@@ -315,24 +268,24 @@ export class ClientConnection implements ConnectionHandler {
       const { responseStartTimeoutMs, idleTimeoutMs } = exchange.backend.spec;
       if (responseStartTimeoutMs > 0) this.#engine.wheel.ensure(this.#timer, now + responseStartTimeoutMs);
       if (idleTimeoutMs > 0) this.#engine.wheel.ensure(this.#timer, now + idleTimeoutMs);
-      const input = this.#input ?? NOTHING;
-      if (exchange.expectContinue && !exchange.requestDone && this.#position === this.#end) {
+      const input = this.input ?? NOTHING;
+      if (exchange.expectContinue && !exchange.requestDone && this.position === this.end) {
         exchange.expectContinue = false;
         this.#write(CONTINUE);
       }
-      const position = this.#forwarded.sendHead(exchange, input, this.#position, this.#end);
+      const position = this.#forwarded.sendHead(exchange, input, this.position, this.end);
       if (position < 0) {
         // Not a byte left: the pod closed the pooled connection just now.
         exchange.upstream.destroy();
         exchange.attempts--;
         this.#tryElsewhere();
-      } else this.#position = position;
+      } else this.position = position;
     });
   }
 
   upstreamDrained(): void {
     this.moved();
-    if (this.#state === EXCHANGE || this.#state === TUNNEL) this.#again();
+    if (this.#state === EXCHANGE || this.#state === TUNNEL) this.again();
     this.#endTunnelWhenBothEnded();
   }
 
@@ -366,20 +319,17 @@ export class ClientConnection implements ConnectionHandler {
     const now = this.#engine.now();
     exchange.refusals++;
     exchange.refusedAt ||= now;
-    const { spec, endpoints } = exchange.backend;
-    const over = spec.wakes
-      ? now - exchange.refusedAt > this.#engine.options.refusedTimeoutMs
-      : exchange.refusals >= Math.max(2, endpoints.length);
-    if (over) this.fail('GATEWAY_CONNECT_FAILED', `no endpoint of ${spec.key} accepts connections (${code})`);
-    else this.#tryElsewhere();
+    const { key } = exchange.backend.spec;
+    if (triedLongEnough(exchange, now, this.#engine.options)) {
+      this.fail('GATEWAY_CONNECT_FAILED', `no endpoint of ${key} accepts connections (${code})`);
+    } else this.#tryElsewhere();
   }
 
   /** The pod ended or broke its connection before the answer was complete. */
   upstreamLost(what: string): void {
     const exchange = this.#exchange;
     if (exchange === null) return;
-    const repeatable = !exchange.answered && exchange.idempotent && exchange.replayWhole;
-    if (repeatable && exchange.attempts < this.#engine.options.maxAttempts) this.#tryElsewhere();
+    if (mayRepeat(exchange, this.#engine.options)) this.#tryElsewhere();
     else this.fail('GATEWAY_UPSTREAM_BROKEN', `the pod of ${exchange.backend.spec.key} ${what}`);
   }
 
@@ -392,7 +342,7 @@ export class ClientConnection implements ConnectionHandler {
     const exchange = this.#exchange;
     if (exchange === null) return;
     exchange.upstream = null;
-    this.#again(() => {
+    this.again(() => {
       const close = exchange.closeAfter || !exchange.requestDone;
       this.#release(exchange, now);
       this.#rest(close);
@@ -403,7 +353,7 @@ export class ClientConnection implements ConnectionHandler {
   tunnelBegun(): void {
     this.#connection.keepAlive(this.#engine.options.tunnelKeepAliveSeconds);
     this.#engine.wheel.cancel(this.#timer);
-    this.#again(() => {
+    this.again(() => {
       this.#state = TUNNEL;
     });
     if (this.#peerEnded) this.tunnelEnded('client');
@@ -430,7 +380,7 @@ export class ClientConnection implements ConnectionHandler {
       this.#close(true);
       return;
     }
-    this.#again(() => {
+    this.again(() => {
       const close = exchange.closeAfter || !exchange.requestDone;
       this.#release(exchange, this.#engine.now());
       this.#refuse(code, message, {
@@ -453,7 +403,7 @@ export class ClientConnection implements ConnectionHandler {
     if (this.#state === CLOSED) return;
     const running = this.#state === EXCHANGE || this.#state === TUNNEL;
     this.#state = CLOSED;
-    this.#kept = null;
+    this.kept = null;
     this.#engine.wheel.cancel(this.#timer);
     if (broken) this.#connection.reset();
     else this.#connection.destroy();
@@ -534,7 +484,7 @@ export class ClientConnection implements ConnectionHandler {
       case HEAD: {
         const due = this.#since + (this.#headBegun ? options.headTimeoutMs : options.keepAliveMs);
         if (now < due) return due;
-        if (this.#headBegun && this.#kept !== null && !this.pending) {
+        if (this.#headBegun && this.kept !== null && !this.pending) {
           this.#refuse('GATEWAY_REQUEST_SLOW', 'the head of the request did not come in time', {
             json: false,
             isHead: false,
@@ -565,54 +515,15 @@ export class ClientConnection implements ConnectionHandler {
   }
 
   #exchangeDue(exchange: Exchange, now: number): number {
-    const { options } = this.#engine;
-    const { key, timeoutMs, responseStartTimeoutMs, idleTimeoutMs } = exchange.backend.spec;
-    const total = timeoutMs > 0 ? exchange.arrivedAt + timeoutMs : Infinity;
-    let next = total;
-    if (exchange.phase === QUEUED) {
-      const due = Math.min(total, exchange.queuedAt + options.wakeTimeoutMs);
-      if (now < due) return due;
-      const waited = Math.round(now - exchange.arrivedAt);
-      if (exchange.refusedAt > 0) {
-        this.fail('GATEWAY_CONNECT_FAILED', `no endpoint of ${key} accepted a connection for ${waited} ms`);
-      } else if (exchange.backend.hasUsableEndpoint(now)) {
-        this.fail('GATEWAY_SLOT_TIMEOUT', `all pods of ${key} were busy for ${waited} ms`);
-      } else this.fail('GATEWAY_WAKE_TIMEOUT', `no pod of ${key} became ready within ${waited} ms`);
-      return this.#onDue(now);
-    }
-    if (now >= total) {
-      this.fail('GATEWAY_REQUEST_TIMEOUT', `${key} did not finish within ${timeoutMs} ms (request timeout)`);
-      return this.#onDue(now);
-    }
-    if (exchange.phase === CONNECTING) {
-      const due = exchange.connectingAt + options.connectTimeoutMs;
-      if (now < due) return Math.min(next, due);
+    const verdict = judge(exchange, now, this.#engine.options);
+    if ('next' in verdict) return verdict.next;
+    if ('code' in verdict) this.fail(verdict.code, verdict.message);
+    else {
       exchange.endpoint?.refused(now);
       exchange.upstream?.destroy();
       this.connectFailed('ETIMEDOUT');
-      return this.#onDue(now);
     }
-    if (!exchange.answered && responseStartTimeoutMs > 0) {
-      const due = exchange.forwardedAt + responseStartTimeoutMs;
-      if (now >= due) {
-        this.fail(
-          'GATEWAY_RESPONSE_START_TIMEOUT',
-          `${key} did not begin to answer within ${responseStartTimeoutMs} ms`,
-        );
-        return this.#onDue(now);
-      }
-      next = Math.min(next, due);
-    }
-    if (idleTimeoutMs > 0) {
-      const due = exchange.movedAt + idleTimeoutMs;
-      if (now >= due) {
-        const code = exchange.requestDone ? 'GATEWAY_IDLE_TIMEOUT' : 'GATEWAY_REQUEST_SLOW';
-        this.fail(code, `no byte moved between the client and ${key} for ${idleTimeoutMs} ms`);
-        return this.#onDue(now);
-      }
-      next = Math.min(next, due);
-    }
-    return next;
+    return this.#onDue(now);
   }
 }
 

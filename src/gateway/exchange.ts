@@ -3,6 +3,7 @@ import type { BackendState } from './backend.ts';
 import type { ClientConnection } from './client.ts';
 import type { EndpointState } from './endpoint.ts';
 import { ChunkedBody } from './http1/chunked.ts';
+import type { RequestHead } from './http1/request.ts';
 import type { UpstreamConnection } from './upstream.ts';
 
 /** Waits for an endpoint or slot. */
@@ -75,7 +76,18 @@ export class Exchange {
     this.backend = backend;
   }
 
-  begin(backend: BackendState, now: number): void {
+  /** Takes over what the parser found in `bytes`. */
+  begin(backend: BackendState, now: number, request: RequestHead, bytes: Buffer): void {
+    const { fields } = request;
+    const hasBody = fields.chunked || fields.contentLength > 0;
+    this.minor = request.minor;
+    this.idempotent = request.isIdempotent(bytes);
+    this.expectContinue = fields.expectContinue && request.minor === 1;
+    this.upgrade = fields.upgradeWebSocket && !hasBody && request.minor === 1;
+    this.bodyMode = fields.chunked ? BODY_CHUNKED : hasBody ? BODY_LENGTH : BODY_NONE;
+    this.bodyLeft = Math.max(0, fields.contentLength);
+    this.requestDone = !hasBody;
+    if (fields.chunked) this.chunks.reset(false);
     this.backend = backend;
     this.endpoint = null;
     this.upstream = null;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { ChunkedBody, MALFORMED, MORE } from '../../../src/gateway/http1/chunked.ts';
 
 /** Feeds `input` in pieces that end at `cuts`; returns what is passed on and what follows the body. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { INCOMPLETE, REFUSED } from '../../../src/gateway/http1/fields.ts';
 import { RequestHead, defaultRequestLimits } from '../../../src/gateway/http1/request.ts';
 
