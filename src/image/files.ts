@@ -1,5 +1,6 @@
 /** Writing files so that a crash leaves the old content or the new, never a part. */
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KnapsackError, systemCode } from '../base/errors.ts';
 
@@ -18,7 +19,7 @@ export async function syncDirectory(path: string): Promise<void> {
 
 /** Replaces a file by way of a temporary one: write, fsync, rename, fsync of the directory. */
 export async function writeFileAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
-  const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
+  const temporary = `${path}.${process.pid}.${randomUUID()}.tmp`;
   const handle = await open(temporary, 'wx', 0o644);
   try {
     await handle.writeFile(bytes);
@@ -55,10 +56,7 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>): Pro
     } catch (error) {
       if (systemCode(error) !== 'EEXIST') throw error;
     }
-    if (await isOrphan(path)) {
-      await rm(path, { force: true });
-      continue;
-    }
+    if (await isOrphan(path)) await breakLock(path);
     if (Date.now() > deadline) {
       throw new KnapsackError(
         'IMAGE_STORE_BUSY',
@@ -72,6 +70,22 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>): Pro
   } finally {
     await rm(path, { force: true });
   }
+}
+
+/**
+ * Takes an orphaned lock away. Two waiters may both have judged it: what the slower one takes may be the quicker one's new
+ * lock, and is put back then.
+ */
+async function breakLock(path: string): Promise<void> {
+  const taken = `${path}.${process.pid}.${randomUUID()}`;
+  try {
+    await rename(path, taken);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  if (!(await isOrphan(taken))) await link(taken, path).catch(() => undefined);
+  await rm(taken, { force: true });
 }
 
 async function holder(path: string): Promise<string> {

@@ -277,7 +277,7 @@ describe('the status of a build', () => {
 
   function judge(podStatus: object): ReturnType<typeof statusFromPod> {
     const metadata = { name: 'p', namespace: 'ns', creationTimestamp: '2026-01-01T00:00:00Z' };
-    return statusFromPod(build, { apiVersion: 'v1', kind: 'Pod', metadata, status: podStatus } as Pod, now);
+    return statusFromPod(build, { apiVersion: 'v1', kind: 'Pod', metadata, status: podStatus }, now);
   }
 
   const cases: [string, object, { status: string; reason?: string; message?: string }][] = [
