@@ -56,8 +56,7 @@ const closeGraceMs = 2000;
 /** Starts serving. Throws CLI_PORT_TAKEN when another program holds the port. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { pki, host, log } = options;
-  const closing = new AbortController();
-  const handler = new RequestHandler(options, closing.signal);
+  const handler = new RequestHandler(options);
   const server = createServer(
     {
       key: pki.server.key,
@@ -83,7 +82,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   return {
     url: `https://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : name}:${port}`,
     port,
-    close: () => close(server, closing),
+    close: () => close(server, handler),
   };
 }
 
@@ -101,14 +100,14 @@ function listen(server: Server, host: string, port: number): Promise<void> {
   });
 }
 
-function close(server: Server, closing: AbortController): Promise<void> {
+function close(server: Server, handler: RequestHandler): Promise<void> {
   return new Promise((resolve) => {
     const force = setTimeout(() => server.closeAllConnections(), closeGraceMs);
     server.close(() => {
       clearTimeout(force);
       resolve();
     });
-    closing.abort();
+    handler.endStreams();
     server.closeIdleConnections();
   });
 }
@@ -116,13 +115,12 @@ function close(server: Server, closing: AbortController): Promise<void> {
 class RequestHandler {
   readonly #documents: ServerDocuments;
   readonly #resources: ResourceApi;
-  readonly #closing: AbortSignal;
+  readonly #running = new Set<AbortController>();
   readonly #log: Logger;
 
-  constructor(options: ApiServerOptions, closing: AbortSignal) {
+  constructor(options: ApiServerOptions) {
     const { service, resources, log } = options;
     this.#log = log;
-    this.#closing = closing;
     const created = timestamp(Date.now());
     const ownsDefinitions = resources.some((def) => def.plural === customResourceDefinitions.plural);
     const generated = new Map<ResourceDef, ReadService>();
@@ -141,6 +139,11 @@ class RequestHandler {
     const openApi = new OpenApiDocuments(catalog, kubernetesVersion);
     this.#documents = new ServerDocuments(catalog, openApi, options.isReady ?? (() => true));
     this.#resources = new ResourceApi({ catalog, service, generated, reviews, logs: options.logs });
+  }
+
+  /** Ends the watches and followed logs that run. */
+  endStreams(): void {
+    for (const exchange of this.#running) exchange.abort();
   }
 
   /** Never rejects: every failure ends as a Status, or as a closed connection when nobody listens any more. */
@@ -162,8 +165,14 @@ class RequestHandler {
       return this.#documents.sendPublic({ response, segments });
     }
     authorize(user, request.method ?? 'GET', path);
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
+    // A write to a client that has just gone is reported here; the streams notice by themselves.
+    response.on('error', () => undefined);
+    const ended = new AbortController();
+    this.#running.add(ended);
+    response.once('close', () => {
+      this.#running.delete(ended);
+      ended.abort();
+    });
     const exchange: Exchange = {
       request,
       response,
@@ -171,7 +180,7 @@ class RequestHandler {
       segments,
       query: new URLSearchParams(query),
       user,
-      signal: AbortSignal.any([gone.signal, this.#closing]),
+      signal: ended.signal,
     };
     if (await this.#documents.handle(exchange)) return;
     await this.#resources.handle(exchange);

@@ -26,6 +26,7 @@ class BoundedWriter {
 
   write(bytes: Buffer): Promise<void> | undefined {
     const response = this.#response;
+    if (response.destroyed) throw new Error('the reader is gone');
     if (!this.#corked) {
       // What becomes ready in the same turn of the loop leaves in one packet.
       this.#corked = true;

@@ -6,6 +6,7 @@ import { request } from 'node:https';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ManualClock } from '../../../src/base/clock.ts';
+import { configMaps as configMapResource } from '../../../src/api/kubernetes/index.ts';
 import { ApiError } from '../../../src/kube/api-error.ts';
 import { readLines } from '../../../src/kube/client/http-body.ts';
 import type { Exchange } from '../../../src/kube/server/exchange.ts';
@@ -195,6 +196,21 @@ describe('watches', () => {
     assert.equal(reply.status, 400);
   });
 
+  it('end quietly when their readers go away with events under way', async () => {
+    const filler = { filler: 'x'.repeat(2000) };
+    for (let i = 0; i < 300; i++) {
+      const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: `many-${i}` }, data: filler };
+      await server.api.service.create(configMapResource, 'default', body, { user: 'test' });
+    }
+    for (let i = 0; i < 20; i++) {
+      const watch = await Watch.open(server, `${configMaps}?watch=1`);
+      if (i % 2 === 0) await watch.next();
+      watch.stop();
+      await server.call('DELETE', `${configMaps}/many-${i}`);
+    }
+    assert.equal((await server.call('GET', '/readyz')).status, 200);
+  });
+
   it('end in order when the server closes', async () => {
     const other = await startTestServer();
     const watch = await Watch.open(other, '/api/v1/secrets?watch=1');
@@ -206,42 +222,69 @@ describe('watches', () => {
 });
 
 describe('a reader that does not keep up', () => {
-  it('stops the source instead of filling memory, and gets everything once it reads on', async () => {
-    const offered = 2000;
-    let taken = 0;
-    async function* events(): AsyncGenerator<ServedEvent> {
-      const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' } };
-      const line = Buffer.from(
-        `${JSON.stringify({ type: 'ADDED', object, filler: 'x'.repeat(64 * 1024) })}\n`,
-      );
-      for (; taken < offered; taken++) yield { type: 'ADDED', object, line };
-    }
-    const server = createServer((request, response) => {
-      const exchange = { request, response } as unknown as Exchange;
-      void streamWatch(
-        exchange,
-        () => Promise.resolve(events()),
-        (event) => event.line,
-      );
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
+  const offered = 2000;
+  let taken = 0;
+  async function* events(): AsyncGenerator<ServedEvent> {
+    const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' } };
+    const filler = 'x'.repeat(64 * 1024);
+    const line = Buffer.from(`${JSON.stringify({ type: 'ADDED', object, filler })}\n`);
+    for (; taken < offered; taken++) yield { type: 'ADDED', object, line };
+  }
+
+  /** A watch over all events whose answer nobody reads yet, once the source has come to rest. */
+  async function openUnread(): Promise<IncomingMessage> {
+    taken = 0;
     const outgoing = plainRequest({ host: '127.0.0.1', port, agent: false });
     outgoing.end();
     const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
-    // Nothing is read: the source comes to rest when the buffers on the way are full.
     const progress = async (): Promise<number> => {
       const before = taken;
-      await delay(100);
+      const until = performance.now() + 100;
+      while (performance.now() < until) await new Promise(setImmediate);
       return taken === 0 ? 1 : taken - before;
     };
     while ((await progress()) > 0);
     assert.ok(taken < offered / 2, `${taken} events were taken from the source`);
+    return response;
+  }
+
+  let port = 0;
+  const server = createServer((request, response) => {
+    const exchange = { request, response } as unknown as Exchange;
+    void streamWatch(
+      exchange,
+      () => Promise.resolve(events()),
+      (event) => event.line,
+    );
+  });
+  before(async () => {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ({ port } = server.address() as AddressInfo);
+  });
+  after(() => {
+    server.close();
+  });
+
+  it('stops the source instead of filling memory, and gets everything once it reads on', async () => {
+    const response = await openUnread();
     let read = 0;
     for await (const _line of readLines(response)) read++;
     assert.equal(read, offered);
-    server.close();
+  });
+
+  it('is cut off after half a minute', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const response = await openUnread();
+    t.mock.timers.tick(30_000);
+    let read = 0;
+    await assert.rejects(
+      async () => {
+        for await (const _line of readLines(response)) read++;
+      },
+      { code: 'ECONNRESET' },
+    );
+    assert.ok(read < offered, `${read} events were read`);
   });
 });
 
