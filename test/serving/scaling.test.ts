@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { podAutoscalers } from '../../src/api/autoscaling/index.ts';
-import { deployments } from '../../src/api/kubernetes/workloads.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
+import { isPodReady } from '../../src/api/pods.ts';
 import { findCondition } from '../../src/api/knative/conditions.ts';
 import { knativeServices, revisions } from '../../src/api/serving/index.ts';
 import { waitFor } from '../support/wait.ts';
@@ -96,8 +96,8 @@ test('min-scale holds pods while a route names the revision, and is dropped when
 
 test('initial-scale pods must be ready before the service is', async () => {
   await create('three', { annotations: { 'autoscaling.knative.dev/initial-scale': '3' } });
-  const deployment = await platform.get(deployments, 'three-00001-deployment');
-  assert.equal(deployment.status?.readyReplicas ?? 0, 3);
+  const own = (await platform.list(pods)).filter(({ metadata }) => metadata.name.startsWith('three-00001'));
+  assert.equal(own.filter(isPodReady).length, 3);
 });
 
 test('a request during retirement calls it off', async () => {

@@ -37,6 +37,9 @@ const autoscalerConditions: ConditionSet = {
 /** Time between two looks at an active revision, ms. */
 const tickMs = 2_000;
 
+/** How long the first pod may take to appear before everything else is made all the same, ms. */
+const firstPodMs = 2_000;
+
 /** How long requests that slipped in may keep the last pods from going, ms. */
 const drainMs = 10_000;
 
@@ -56,6 +59,7 @@ export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps
   const serverlessInformer = informers.for(serverlessServices);
   const metricInformer = informers.for(metrics);
   const revisionInformer = informers.for(revisions);
+  const podInformer = informers.for(podResource);
   /** Retirements that a wake-up may still call off. */
   const retiring = new Set<string>();
   autoscaler.onWake((key) => {
@@ -86,6 +90,7 @@ export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps
 
       const seen = autoscaler.observe(key, found);
       const plan = plans(found, seen);
+      if (plan.want > 0 && isTooEarly(found)) return { requeueAfter: firstPodMs };
       const scaling = plan.action === 'scale' ? autoscaler.scale(key, found, plan.want) : undefined;
       const [sks] = await Promise.all([
         applyServerlessService(found, seen, plan),
@@ -97,6 +102,20 @@ export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps
       return plan.settled ? undefined : { requeueAfter: tickMs };
     },
   };
+
+  /**
+   * Before the first pod is made, all work goes into making it. Its creation brings us back, and the rest is done while
+   * the app starts.
+   */
+  function isTooEarly({ metadata }: PodAutoscaler): boolean {
+    if (serverlessInformer.get(`${metadata.namespace}/${metadata.name}`)) return false;
+    if (clock.now() - Date.parse(metadata.creationTimestamp ?? '') > firstPodMs) return false;
+    const revisionUid = metadata.labels?.[labels.revisionUid] ?? '';
+    return (
+      podInformer.list({ namespace: metadata.namespace ?? '', labels: { [labels.revisionUid]: revisionUid } })
+        .length === 0
+    );
+  }
 
   function plans(found: PodAutoscaler, seen: Observation): Plan {
     const revision = revisionInformer.get(`${found.metadata.namespace}/${found.metadata.name}`);

@@ -39,6 +39,9 @@ import {
 } from './status.ts';
 import { allTrafficAssigned, resolveTraffic, type Traffic } from './traffic.ts';
 
+/** How long an ingress that was just written may take before the route's status says that it is waiting, ms. */
+const ingressPatienceMs = 100;
+
 export function routeController(env: ServingEnv): Controller {
   const { client, clock, informers } = env;
   const routeInformer = informers.for(routes);
@@ -90,10 +93,12 @@ export function routeController(env: ServingEnv): Controller {
 
       const existing = ingressInformer.get(key);
       const rollout = stepRollout(route, traffic, existing, config, clock.now());
-      const [ingress, foreign] = await Promise.all([
+      const [{ ingress, written }, foreign] = await Promise.all([
         applyIngress(route, rollout.traffic, existing, config, localTags, rollout.state),
         applyPlaceholders(route, traffic, existing, config),
       ]);
+      // The gateway answers in a moment, and that brings us back: what would be said until then is not worth a write.
+      if (written) return { requeueAfter: ingressPatienceMs };
       let IngressReady: ConditionValue;
       if (!isControlledBy(ingress, route)) IngressReady = ingressNotOwned(name);
       else if (foreign !== undefined) IngressReady = placeholderNotOwned(foreign);
@@ -137,10 +142,10 @@ export function routeController(env: ServingEnv): Controller {
     config: ServingConfig,
     localTags: ReadonlySet<string>,
     rollout: string | undefined,
-  ): Promise<Ingress> {
+  ): Promise<{ readonly ingress: Ingress; readonly written: boolean }> {
     const desired = makeIngress(route, traffic, config, localTags, rollout);
     const found = existing ?? (await createOrGet(client, ingresses, desired));
-    if (!isControlledBy(found, route)) return found;
+    if (!isControlledBy(found, route)) return { ingress: found, written: false };
     const { labels: wantedLabels, annotations: wantedNotes } = desired.metadata;
     const notes = {
       ...wantedNotes,
@@ -152,12 +157,12 @@ export function routeController(env: ServingEnv): Controller {
     const sameNotes =
       includesAll(found.metadata.annotations, wantedNotes) &&
       Object.keys(notes).length === Object.keys(wantedNotes ?? {}).length;
-    if (sameSpec && sameNotes) return found;
+    if (sameSpec && sameNotes) return { ingress: found, written: !existing };
     const body = {
       metadata: { labels: wantedLabels, annotations: notes },
       ...(sameSpec ? {} : { spec: mergePatchOf(found.spec, desired.spec) }),
     };
-    return patchChild(client, ingresses, found, body);
+    return { ingress: await patchChild(client, ingresses, found, body), written: true };
   }
 
   /** Returns the name of a Service that is in the way, if any. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { readScalingSpec, type ScalingSpec } from '../../../src/api/autoscaling/annotations.ts';
 import { defaultServingConfig } from '../../../src/api/serving/config/index.ts';
 import {

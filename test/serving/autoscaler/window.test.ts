@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { LoadWindow } from '../../../src/serving/autoscaler/window.ts';
 
 const near = (actual: number, expected: number, within = 1e-6): void =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Ingress } from '../../../src/api/networking/index.ts';
 import { defaultServingConfig } from '../../../src/api/serving/config/index.ts';
 import type { Route } from '../../../src/api/serving/index.ts';
