@@ -204,6 +204,17 @@ describe('git source', () => {
       assert.match(message(), /leaves the workspace/);
     }));
 
+  it('shows no password of a URL', () =>
+    withRepository(async ({ repository, fetch }) => {
+      await withGitServer(dirname(repository.bare), async (url) => {
+        const address = `${url.replace('//', '//me:secret@')}/${basename(repository.bare)}`;
+        const { code, output } = await fetch(address, 'main');
+        assert.equal(code, 0, output);
+        assert.match(output, /http:\/\/\*\*\*@127\.0\.0\.1:/);
+        assert.doesNotMatch(output, /secret/);
+      });
+    }));
+
   it('runs no program that a URL or revision names', () =>
     withRepository(async ({ repository, workspace, fetch }) => {
       const trap = join(workspace, '..', 'trapped');

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { KnapsackError } from '../../base/errors.ts';
 import { runStep, StepArguments } from './step.ts';
 
@@ -22,6 +23,11 @@ export interface GitSource {
 
 /** How much of git's last output goes into an error, characters. */
 const shownOutput = 1500;
+
+/** Git repeats URLs in its messages; logs and conditions are read by more people than the secret is for. */
+export function withoutPasswords(text: string): string {
+  return text.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^/@\s]*@/gi, '$1***@');
+}
 
 /** Fetches the revision alone; where a server cannot give it that way (old commits), the whole history. */
 export async function fetchGitSource(
@@ -54,7 +60,7 @@ export async function fetchGitSource(
     }
     if (existsSync(join(target, '.gitmodules'))) await git('submodule', 'update', '--init', '--recursive');
     const commit = (await git('rev-parse', 'HEAD')).trim();
-    console.log(`${source.url} at ${source.revision} (${commit}) is in ${target}`);
+    console.log(`${withoutPasswords(source.url)} at ${source.revision} (${commit}) is in ${target}`);
     return commit;
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -93,9 +99,11 @@ async function runGit(args: readonly string[], cwd: string, env: NodeJS.ProcessE
   child.stdout
     .setEncoding('utf8')
     .on('data', (text: string) => (output = (output + text).slice(-shownOutput)));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    process.stderr.write(text);
-    errors = (errors + text).slice(-shownOutput);
+  // Line by line, so that a password is never cut in two and missed.
+  createInterface({ input: child.stderr, crlfDelay: Infinity }).on('line', (line) => {
+    const text = withoutPasswords(line);
+    console.error(text);
+    errors = `${errors}${text}\n`.slice(-shownOutput);
   });
   const failure = await new Promise<string | undefined>((done) => {
     child.on('error', (error) => done(`git could not be started: ${error.message}`));
