@@ -182,7 +182,10 @@ test('what no subscriber takes goes to the dead letter sink of the broker', asyn
 
 test('a trigger finds its subscriber by reference, and waits for one that has no address', async () => {
   await using directory = await temporaryDirectory();
-  await using subscriber = await startSubscriber();
+  let status = 200;
+  await using subscriber = await startSubscriber((_request, response) => {
+    response.writeHead(status).end();
+  });
   await using platform = await startPlatform({
     dataDir: directory.path,
     resolveTransport: (url) =>
@@ -222,6 +225,25 @@ test('a trigger finds its subscriber by reference, and waits for one that has no
   assert.equal(got?.headers['ce-id'], 'early');
   assert.equal(got?.headers.host, 'hello.default.svc.cluster.local');
   assert.equal(got?.path, '/events');
+
+  // The same when an address goes and comes back.
+  const setAddress = async (url: string | undefined): Promise<void> => {
+    const current = await client.get(knativeServices, { namespace, name: 'hello' });
+    const address = url === undefined ? {} : { address: { url } };
+    await client.update(knativeServices, { ...current, status: address }, { subresource: 'status' });
+  };
+  status = 503;
+  await platform.send('/default/main', { 'ce-id': 'refused' });
+  await waitFor('an attempt', () => subscriber.received.length > 1);
+  await setAddress(undefined);
+  await triggerWith(client, 'hello', 'False');
+  await platform.send('/default/main', { 'ce-id': 'meanwhile' });
+  status = 200;
+  subscriber.received.length = 0;
+  await setAddress('http://hello.default.svc.cluster.local');
+  await waitFor('both events', () =>
+    ['refused', 'meanwhile'].every((id) => subscriber.received.some((r) => r.headers['ce-id'] === id)),
+  );
 });
 
 test('a core Service is a subscriber by its name in the cluster', async () => {
