@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { podAutoscalers } from '../../src/api/autoscaling/index.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
-import { isPodReady } from '../../src/api/pods.ts';
+import { deployments } from '../../src/api/kubernetes/workloads.ts';
 import { findCondition } from '../../src/api/knative/conditions.ts';
 import { knativeServices, revisions } from '../../src/api/serving/index.ts';
 import { waitFor } from '../support/wait.ts';
@@ -96,8 +96,25 @@ test('min-scale holds pods while a route names the revision, and is dropped when
 
 test('initial-scale pods must be ready before the service is', async () => {
   await create('three', { annotations: { 'autoscaling.knative.dev/initial-scale': '3' } });
-  const own = (await platform.list(pods)).filter(({ metadata }) => metadata.name.startsWith('three-00001'));
-  assert.equal(own.filter(isPodReady).length, 3);
+  const first = platform.path.journal.find((line) => line.startsWith('default/three-00001 '));
+  assert.equal(first, 'default/three-00001 3');
+});
+
+test('pods without load go by halves, one step a tick', async () => {
+  const replicas = new Set<number>();
+  const stop = new AbortController();
+  const watch = platform.client.watch(deployments, { namespace: 'default', signal: stop.signal });
+  const watching = (async () => {
+    for await (const { type, object } of watch) {
+      if (type === 'BOOKMARK' || object.metadata.name !== 'halves-00001-deployment') continue;
+      replicas.add(object.spec?.replicas ?? 0);
+      if (object.spec?.replicas === 0) return;
+    }
+  })();
+  await create('halves', { annotations: { 'autoscaling.knative.dev/initial-scale': '8' } });
+  await watching;
+  stop.abort();
+  assert.deepEqual([...replicas], [8, 4, 2, 1, 0]);
 });
 
 test('a request during retirement calls it off', async () => {

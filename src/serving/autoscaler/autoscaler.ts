@@ -26,6 +26,9 @@ import type { ServingConfigStore } from '../config-store.ts';
 import { decideScale, initialScaleState, type ScaleDecision, type ScaleState } from './decide.ts';
 import { LoadWindow } from './window.ts';
 
+/** Pods are removed by one decision a tick: each may halve them at most, and must not count its own effect as load. */
+export const tickMs = 2_000;
+
 /** How long a report of held requests counts when no newer one comes, ms. The gateway reports every second. */
 const heldFreshMs = 3_000;
 
@@ -38,6 +41,9 @@ interface Scaler {
   state: ScaleState;
   /** Since when this process has watched the revision, ms. */
   readonly since: number;
+  /** The last tick, ms, and the most pods wanted since. */
+  tickAt: number;
+  tickDesired: number;
   held: number;
   heldAt: number;
   wokenAt: number;
@@ -131,8 +137,13 @@ export class Autoscaler {
       state: scaler.state,
     });
     scaler.state = decision.state;
+    if (now - scaler.tickAt >= tickMs) {
+      scaler.tickAt = now;
+      scaler.tickDesired = decision.desired;
+    } else scaler.tickDesired = Math.max(scaler.tickDesired, decision.desired);
     return {
       ...decision,
+      desired: scaler.tickDesired,
       spec,
       readyPods,
       replicas: this.#replicas(key, autoscaler),
@@ -236,6 +247,8 @@ export class Autoscaler {
         panic: new LoadWindow(spec.panicWindowMs),
         state: initialScaleState(readyPods, now),
         since: now,
+        tickAt: now,
+        tickDesired: 0,
         held: 0,
         heldAt: 0,
         wokenAt: 0,

@@ -20,7 +20,7 @@ import { revisions } from '../../api/serving/index.ts';
 import { deepEqual } from '../../base/json.ts';
 import { watches, type Controller } from '../../kube/controller/controller.ts';
 import { createOrGet, isControlledBy, patchChild, writeStatus } from '../apply.ts';
-import type { Autoscaler, Observation } from '../autoscaler/autoscaler.ts';
+import { tickMs, type Autoscaler, type Observation } from '../autoscaler/autoscaler.ts';
 import { activatorCount } from '../autoscaler/decide.ts';
 import type { ServingEnv } from '../env.ts';
 import { progressDeadlineSeconds } from '../revision/resources/deployment.ts';
@@ -33,9 +33,6 @@ const autoscalerConditions: ConditionSet = {
   happy: 'Ready',
   dependents: ['Active', 'SKSReady', 'ScaleTargetInitialized'],
 };
-
-/** Time between two looks at an active revision, ms. */
-const tickMs = 2_000;
 
 /** How long the first pod may take to appear before everything else is made all the same, ms. */
 const firstPodMs = 2_000;
