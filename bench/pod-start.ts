@@ -4,7 +4,7 @@
  * so that a noisy machine is noisy for both. Usage: node bench/pod-start.ts [process|oci] [rounds]
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,19 +103,20 @@ async function byRuntime(): Promise<number> {
   const begun = performance.now();
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(config));
   const manager = runtime.name === 'crun' ? '--cgroup-manager=disabled' : '';
-  const run = `${namespaceSetup()}; exec ${runtime.path} --root ${work}/state ${manager} run --bundle ${bundle} b${port}`;
+  const run = `${namespaceSetup()}; exec ${runtime.path} --root ${work}/state ${manager} run --pid-file ${bundle}/pid --bundle ${bundle} b${port}`;
   const child = spawn('unshare', ['-m', 'sh', '-c', run], { stdio: 'ignore' });
   await accepts('127.0.0.1', port);
   const took = performance.now() - begun;
-  await ended(child, 'SIGTERM');
+  await ended(child, Number(readFileSync(join(bundle, 'pid'), 'latin1')));
   ports.release(port);
   return took;
 }
 
-function ended(child: ReturnType<typeof spawn>, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+/** Kills the app, and waits for the process that we started: the app, or the runtime around it. */
+function ended(child: ReturnType<typeof spawn>, pid = child.pid ?? 0): Promise<void> {
   return new Promise((resolve) => {
     child.once('exit', () => resolve());
-    child.kill(signal);
+    process.kill(pid, 'SIGKILL');
   });
 }
 

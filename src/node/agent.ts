@@ -15,6 +15,7 @@ import type { Client } from '../kube/client/client.ts';
 import type { Informers } from '../kube/client/informer.ts';
 import type { LogSource } from '../kube/server/logs.ts';
 import { StartQueue } from './admission.ts';
+import { endSaved } from './adoption.ts';
 import { chooseDriver, tagOf, type DriverChoice } from './drivers/choose.ts';
 import type { Driver, SandboxSpec } from './drivers/driver.ts';
 import { ApiEventRecorder } from './events.ts';
@@ -57,8 +58,11 @@ export interface NodeAgent {
   readonly logs: LogSource;
   /** Where processes of this machine can be reached from pods: the bridge, or loopback. */
   readonly hostAddress: string;
-  /** `removePods`: nothing of any pod is left (their objects stay). Otherwise pods run on and are adopted later. */
-  close(options: { removePods: boolean }): Promise<void>;
+  /**
+   * `removePods`: nothing of any pod is left (their objects stay); containers get at most `graceMs` (default 5000) to
+   * end. Otherwise pods run on and are adopted later.
+   */
+  close(options: { removePods: boolean; graceMs?: number }): Promise<void>;
 }
 
 /** Resolves when the Node is registered and what an earlier agent left is adopted or removed. Throws NODE_NO_DRIVER. */
@@ -223,7 +227,10 @@ class Agent implements NodeAgent {
     }
   }
 
-  /** Adopts pods that an earlier agent left running and that still exist; removes the others. */
+  /**
+   * Adopts pods that an earlier agent left running and that still exist; removes the others. Pods that another driver
+   * started begin anew.
+   */
   async #recover(existing: readonly Pod[]): Promise<void> {
     const byUid = new Map(existing.map((pod) => [pod.metadata.uid ?? '', pod]));
     const live = new Set<string>();
@@ -239,31 +246,20 @@ class Agent implements NodeAgent {
         worker.admit();
         continue;
       }
-      // What another driver started is ended by its own rules, when that driver runs again; its record must stay.
-      if (foreign) {
-        this.#log.warn({ uid, driver: saved.driver }, 'pod of another driver left as it is');
-        continue;
-      }
-      for (const container of saved?.containers ?? []) {
-        if (container.id === undefined || container.handle === undefined) continue;
-        const handle = this.driver.adopt(container.id, container.handle);
-        handle.signal('SIGKILL');
-        await handle.exited;
-        await handle.remove();
-      }
+      if (saved) await endSaved(saved, this.driver);
       rmSync(join(this.#podsDir, uid), { recursive: true, force: true });
-      this.#log.info({ uid }, 'removed what was left of a pod that no longer exists');
+      this.#log.info({ uid }, 'removed what was left of a pod');
     }
     await this.driver.sweep(live);
     sweepMemoryVolumes(this.#env.tag, live);
   }
 
-  async close({ removePods }: { removePods: boolean }): Promise<void> {
+  async close({ removePods, graceMs = 5000 }: { removePods: boolean; graceMs?: number }): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     const workers = [...this.#workers.values()];
-    await Promise.all(workers.map((worker) => (removePods ? worker.evict() : worker.detach())));
+    await Promise.all(workers.map((worker) => (removePods ? worker.evict(graceMs) : worker.detach())));
     await this.#recorder.close();
     await this.#keeper.close();
     this.#logStore.close();

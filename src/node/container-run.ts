@@ -3,22 +3,21 @@ import { readFileSync } from 'node:fs';
 import { timestamp } from '../api/object.ts';
 import type { Pod } from '../api/pods.ts';
 import { KnapsackError, messageOf } from '../base/errors.ts';
-import { nextBackoff } from './backoff.ts';
+import { nextBackoff, noBackoff } from './backoff.ts';
 import type { ContainerRecord, Terminated } from './container-record.ts';
 import { makeContainerSpec, messageFile, podDir } from './container-spec.ts';
 import { StartError, type ContainerHandle, type ExitStatus, type Sandbox } from './drivers/driver.ts';
-import type { PullPolicy, UnpackedImage } from './images.ts';
+import { ensureImage, NotStarted } from './image-pull.ts';
 import type { ContainerLog } from './logs/container-log.ts';
 import { readLog } from './logs/log-reader.ts';
 import { attempt as attemptProbe, type ProbeAction, type ProbeTarget } from './probe.ts';
 import { startProbing } from './prober.ts';
+import { signalOf } from './signals.ts';
 import type { PodVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
 
 /** Longest termination message, bytes (kubelet). */
 const maxMessage = 4096;
-/** A pull that takes longer is announced, ms. */
-const announcePullMs = 20;
 /** ErrImagePull shows this long before it becomes ImagePullBackOff, ms. */
 const showPullErrorMs = 2000;
 const hookTimeoutMs = 30_000;
@@ -36,15 +35,6 @@ export interface PodContext {
   /** Publishes the status and decides what is next. */
   changed(): void;
   save(): void;
-}
-
-/** A start that did not happen: what to show, and when to try again. */
-class NotStarted extends Error {
-  readonly reason: string;
-  constructor(reason: string, message: string) {
-    super(message);
-    this.reason = reason;
-  }
 }
 
 function fieldPath(record: ContainerRecord): string {
@@ -104,7 +94,8 @@ export class ContainerRun {
     const volumesReady = context.volumes();
     sandboxReady.catch(() => undefined);
     volumesReady.catch(() => undefined);
-    const image = await this.#image();
+    const image = await ensureImage(this.#env, record.spec, (...words) => this.#event(...words));
+    record.pullBackoff = noBackoff;
     const sandbox = await sandboxReady.catch((error: unknown) => {
       throw this.#podFailure('FailedCreatePodSandBox', `Failed to create pod sandbox: ${messageOf(error)}`);
     });
@@ -388,66 +379,4 @@ export class ContainerRun {
       this.#context.publish();
     });
   }
-
-  async #image(): Promise<UnpackedImage> {
-    const { record } = this;
-    const image = record.spec.image ?? '';
-    const policy = (record.spec.imagePullPolicy ?? 'IfNotPresent') as PullPolicy;
-    const begun = this.#env.clock.now();
-    let announced = false;
-    const cancel = this.#env.clock.after(announcePullMs, () => {
-      announced = true;
-      this.#event('Normal', 'Pulling', `Pulling image "${image}"`);
-    });
-    try {
-      const unpacked = await this.#env.images.ensure(image, policy);
-      const took = `${((this.#env.clock.now() - begun) / 1000).toFixed(3)}s`;
-      const message = announced
-        ? `Successfully pulled image "${image}" in ${took}`
-        : `Container image "${image}" already present on machine`;
-      this.#event('Normal', 'Pulled', message);
-      record.pullBackoff = { delayMs: 0 };
-      return unpacked;
-    } catch (error) {
-      const message = messageOf(error);
-      if (error instanceof KnapsackError && error.code === 'IMAGE_NOT_FOUND' && policy === 'Never') {
-        const text = `Container image "${image}" is not present with pull policy of Never`;
-        this.#event('Warning', 'ErrImageNeverPull', text);
-        throw new NotStarted('ErrImageNeverPull', text);
-      }
-      this.#event('Warning', 'Failed', `Failed to pull image "${image}": ${message}`);
-      this.#event('Warning', 'Failed', 'Error: ErrImagePull');
-      throw new NotStarted('ErrImagePull', message);
-    } finally {
-      cancel();
-    }
-  }
-}
-
-const politeSignals = new Set([
-  'SIGTERM',
-  'SIGINT',
-  'SIGQUIT',
-  'SIGHUP',
-  'SIGUSR1',
-  'SIGUSR2',
-  'SIGWINCH',
-  'SIGKILL',
-]);
-
-/** An image's StopSignal (`SIGQUIT`, `QUIT`, `3`) as Node.js names signals; SIGTERM for anything unusual. */
-export function signalOf(text: string | undefined): NodeJS.Signals {
-  if (!text) return 'SIGTERM';
-  const numbers: Record<string, string> = {
-    1: 'SIGHUP',
-    2: 'SIGINT',
-    3: 'SIGQUIT',
-    9: 'SIGKILL',
-    10: 'SIGUSR1',
-    12: 'SIGUSR2',
-    28: 'SIGWINCH',
-  };
-  const upper = text.toUpperCase();
-  const name = numbers[upper] ?? (upper.startsWith('SIG') ? upper : `SIG${upper}`);
-  return politeSignals.has(name) ? (name as NodeJS.Signals) : 'SIGTERM';
 }

@@ -14,13 +14,14 @@ import { createHash } from 'node:crypto';
 import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
 import type { Node } from '../api/kubernetes/nodes.ts';
 import { timestamp } from '../api/object.ts';
+import { kubernetesVersion } from '../kube/server/documents.ts';
 
 type NodeStatus = KubernetesTypes['core.v1.NodeStatus'];
 
 /** As the kubelet's default. */
 const maxPods = 110;
-/** Version that is shown for the kubelet: the Kubernetes API level that Knapsack serves. */
-const kubeletVersion = 'v1.34.0-knapsack';
+/** As the API server names itself: the Kubernetes level that Knapsack serves. */
+const kubeletVersion = `${kubernetesVersion}+knapsack`;
 
 export interface Machine {
   readonly name: string;

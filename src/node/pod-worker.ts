@@ -10,6 +10,7 @@ import { timestamp } from '../api/object.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { isNotFound } from '../kube/api-error.ts';
+import { adoptRun } from './adoption.ts';
 import { decideRestart, nextBackoff } from './backoff.ts';
 import { recordsOf, saveRecord, type ContainerRecord } from './container-record.ts';
 import { ContainerRun, type PodContext } from './container-run.ts';
@@ -49,6 +50,7 @@ export class PodWorker implements PodContext {
   #ending: Promise<void> | undefined;
   #finishing: Promise<void> | undefined;
   #gone = false;
+  #graceLimitMs = Infinity;
   #detached = false;
 
   constructor(env: WorkerEnv, pod: Pod) {
@@ -133,9 +135,10 @@ export class PodWorker implements PodContext {
     this.changed();
   }
 
-  /** Ends the containers and forgets the pod, leaving its object to a later agent. */
-  async evict(): Promise<void> {
+  /** Ends the containers within the time and forgets the pod, leaving its object to a later agent. */
+  async evict(graceMs: number): Promise<void> {
     this.#gone = true;
+    this.#graceLimitMs = graceMs;
     this.#writer.stop();
     this.changed();
     await this.done;
@@ -288,14 +291,12 @@ export class PodWorker implements PodContext {
     record.lastTerminated = terminated;
     const remaining = finished + waitMs - this.env.clock.now();
     if (waitMs === 0 || remaining <= 0) return run.start();
-    const { namespace, name, uid } = this.#pod.metadata;
-    const about = `failed container=${record.spec.name} pod=${name}_${namespace}(${uid})`;
-    const wait = seconds >= 60 ? `${Math.floor(seconds / 60)}m${seconds % 60}s` : `${seconds}s`;
     record.state = {
       kind: 'waiting',
       reason: 'CrashLoopBackOff',
-      message: `back-off ${wait} restarting ${about}`,
+      message: backoffMessage(this.#pod, record, seconds),
     };
+    const { namespace, name, uid } = this.#pod.metadata;
     const message = `Back-off restarting failed container ${record.spec.name} in pod ${name}_${namespace}(${uid})`;
     this.env.recorder.event(this.#pod, 'Warning', 'BackOff', message, `spec.containers{${record.spec.name}}`);
     run.startAfter(remaining);
@@ -359,7 +360,7 @@ export class PodWorker implements PodContext {
   async #end(): Promise<void> {
     const { deletionGracePeriodSeconds: asked, namespace = '', name, uid } = this.#pod.metadata;
     const graceSeconds = asked ?? this.#pod.spec?.terminationGracePeriodSeconds ?? defaultGraceSeconds;
-    const deadline = this.env.clock.now() + graceSeconds * 1000;
+    const deadline = this.env.clock.now() + Math.min(graceSeconds * 1000, this.#graceLimitMs);
     this.#cancelDeadline?.();
     await this.#finishing;
     if (this.env.beforeStop && this.#records.some((record) => record.handle)) {
@@ -423,27 +424,13 @@ export class PodWorker implements PodContext {
         this.#volumesReady.catch(() => (this.#volumesReady = undefined));
       }
     }
-    for (const run of this.#runs) {
-      const { record } = run;
-      const old = saved.containers.find((container) => container.name === record.spec.name);
-      if (!old) continue;
-      record.restartCount = old.restartCount;
-      record.attempted = old.attempted;
-      record.imageID = old.imageID;
-      record.containerID = old.containerID;
-      record.stopSignal = old.stopSignal;
-      record.backoff = { delayMs: old.backoffMs };
-      record.lastTerminated = old.lastTerminated;
-      if (old.terminated) record.state = { kind: 'terminated', terminated: old.terminated };
-      if (old.handle === undefined || old.id === undefined) continue;
-      const handle = driver.adopt(old.id, old.handle);
-      const sandbox = this.#madeSandbox;
-      if (sandbox) run.adopt(handle, sandbox, old.startedAt ?? saved.startTime ?? '');
-      else {
-        handle.signal('SIGKILL');
-        await handle.exited;
-        await handle.remove();
-      }
-    }
+    for (const run of this.#runs) await adoptRun(run, saved, this.#madeSandbox, driver);
   }
+}
+
+/** The kubelet's words. */
+function backoffMessage(pod: Pod, record: ContainerRecord, seconds: number): string {
+  const { namespace, name, uid } = pod.metadata;
+  const wait = seconds >= 60 ? `${Math.floor(seconds / 60)}m${seconds % 60}s` : `${seconds}s`;
+  return `back-off ${wait} restarting failed container=${record.spec.name} pod=${name}_${namespace}(${uid})`;
 }

@@ -90,7 +90,7 @@ function attemptHttp(
 ): Promise<ProbeFailure> {
   return new Promise((resolve) => {
     const secure = action.scheme?.toUpperCase() === 'HTTPS';
-    const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.34', accept: '*/*' };
+    const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.33', accept: '*/*' };
     for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
     const path = action.path?.startsWith('/') ? action.path : `/${action.path ?? ''}`;
     const where = `${secure ? 'https' : 'http'}://${host}:${port}${path}`;
@@ -149,7 +149,7 @@ function attemptGrpc(service: string, host: string, port: number, timeoutMs: num
       ':path': '/grpc.health.v1.Health/Check',
       'content-type': 'application/grpc',
       te: 'trailers',
-      'user-agent': 'kube-probe/1.34',
+      'user-agent': 'kube-probe/1.33',
     });
     const chunks: Buffer[] = [];
     let size = 0;

@@ -47,6 +47,31 @@ function processesOf(root: string): string[] {
   });
 }
 
+describe('recovery by another driver', { skip: ociSkipReason() ?? false }, () => {
+  it('ends the containers and starts the pod anew', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'knapsack-node-'));
+    mkdirSync(join(root, 'store'));
+    try {
+      await runAndKill('oci', root, ['moved']);
+      const tag = tagOf(join(root, 'data/node'));
+      const api = await startDurableApi(join(root, 'store'));
+      const old = await api.client.get(pods, { namespace: 'default', name: 'moved' });
+      const node = await startTestNode('process', { api, root });
+      const pod = await node.until('moved', 'a start', (p) => {
+        return p.status?.containerStatuses?.[0]?.containerID?.startsWith('process://') === true;
+      });
+      await waitFor('an answer', () => answers(pod));
+      assert.equal(await answers(old), false);
+      assert.equal(existsSync(`/sys/class/net/kns${tag}`), false);
+      await node.close();
+      await api.close();
+      assert.deepEqual(processesOf(root), []);
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
+  });
+});
+
 for (const driver of ['process', 'oci'] satisfies DriverName[]) {
   const skip = driver === 'oci' ? ociSkipReason() : undefined;
   describe(`recovery, ${driver} driver`, { skip: skip ?? false }, () => {

@@ -1,6 +1,6 @@
 /** Which driver runs the pods of this machine. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -27,7 +27,10 @@ export function tagOf(dataDir: string): string {
 export async function chooseDriver(choice: DriverChoice, options: DriverOptions): Promise<Driver> {
   const tag = tagOf(options.dataDir);
   const hostPath = options.hostEnv['PATH'] ?? '';
-  if (choice === 'process') return new ProcessDriver({ tag, reason: 'asked for', hostPath });
+  if (choice === 'process') {
+    await removeContainers(tag, hostPath, options.dataDir);
+    return new ProcessDriver({ tag, reason: 'asked for', hostPath });
+  }
   const oci = await tryOci(choice, tag, hostPath, options.dataDir);
   if (typeof oci !== 'string') return oci;
   if (choice === 'oci') {
@@ -66,4 +69,13 @@ async function tryOci(
     await driver.close(true);
     return `a pod network (${messageOf(error)})`;
   }
+}
+
+/** Containers, networks and the bridge that the oci driver left here when Knapsack was killed. */
+async function removeContainers(tag: string, path: string, dataDir: string): Promise<void> {
+  if (!existsSync(join(dataDir, 'oci'))) return;
+  const left = await tryOci('auto', tag, path, dataDir);
+  if (typeof left === 'string') return;
+  await left.sweep(new Set());
+  await left.close(true);
 }

@@ -1,5 +1,6 @@
 /** A container that a shell runs with crun or runc, followed through the files that the shell leaves. */
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Json } from '../../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../../base/process.ts';
@@ -23,6 +24,9 @@ interface SavedContainer {
   readonly dir: string;
 }
 
+/** When to look whether a signal fell on deaf ears, ms after it was sent. */
+const defaultActionChecksMs = [20, 200, 1000];
+
 export class OciContainer implements ContainerHandle {
   readonly id: string;
   readonly started: Promise<void>;
@@ -38,6 +42,8 @@ export class OciContainer implements ContainerHandle {
   #hasStarted = false;
   #hasEnded = false;
   #killed = false;
+  /** Number of the signal whose default action SIGKILL stood in for. */
+  #defaultAction: number | undefined;
   /** Looks in a row at which the process was gone without word of its end. */
   #missing = 0;
 
@@ -98,7 +104,7 @@ export class OciContainer implements ContainerHandle {
     if (this.#missing > 3) this.#ended(undefined);
   }
 
-  #ended(code: number | undefined): void {
+  #ended(seen: number | undefined): void {
     this.#hasEnded = true;
     this.#unsubscribe();
     const failure = this.#runtime.startFailure(this.#runDir.file(this.id, 'log'));
@@ -107,6 +113,8 @@ export class OciContainer implements ContainerHandle {
       return;
     }
     if (!this.#hasStarted) this.#begin();
+    const code =
+      seen === 128 + constants.signals.SIGKILL && this.#defaultAction ? 128 + this.#defaultAction : seen;
     const signal = code !== undefined && code > 128 && code < 160 ? code - 128 : undefined;
     const oomKilled =
       this.#group.oomKilled() || (code === 137 && !this.#killed && this.#group.hitMemoryLimit());
@@ -128,7 +136,25 @@ export class OciContainer implements ContainerHandle {
     try {
       process.kill(this.#process.pid, name);
     } catch {
-      // It has ended meanwhile.
+      return; // It has ended meanwhile.
+    }
+    if (name !== 'SIGKILL') this.#standInForDefault(name);
+  }
+
+  /**
+   * The kernel keeps signals without a handler from the first process of a PID namespace, where they would end any other
+   * process at once. Node.js is such an app: its own handler restores the terminal, resets itself and raises the signal
+   * again, in vain. Nobody is served by waiting for such a process until its grace period is over, so SIGKILL does what
+   * the default action would have done.
+   */
+  #standInForDefault(name: NodeJS.Signals): void {
+    for (const delayMs of defaultActionChecksMs) {
+      setTimeout(() => {
+        if (this.#hasEnded || !this.#process || !isSameProcess(this.#process)) return;
+        if (!defaultActionApplies(this.#process.pid, name)) return;
+        this.#defaultAction = constants.signals[name];
+        process.kill(this.#process.pid, 'SIGKILL');
+      }, delayMs).unref();
     }
   }
 
@@ -146,5 +172,20 @@ export class OciContainer implements ContainerHandle {
     await this.#runtime.forget(this.id, join(this.#dir, 'rootfs'));
     this.#runDir.forget(this.id);
     rmSync(this.#dir, { recursive: true, force: true });
+  }
+}
+
+/** True when the process neither handles nor ignores the signal (proc(5): SigCgt, SigIgn). */
+function defaultActionApplies(pid: number, name: NodeJS.Signals): boolean {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    const bit = 1n << BigInt(constants.signals[name] - 1);
+    const has = (mask: 'SigCgt' | 'SigIgn'): boolean => {
+      const hex = new RegExp(`^${mask}:\\s*([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0';
+      return (BigInt(`0x${hex}`) & bit) !== 0n;
+    };
+    return !has('SigCgt') && !has('SigIgn');
+  } catch {
+    return false;
   }
 }
