@@ -212,7 +212,11 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     driver: agent.driver,
     firstRun,
     client,
-    buildImage: (image) => buildNodeImage({ ...image, store: imageStore }),
+    async buildImage(image) {
+      const built = await buildNodeImage({ ...image, store: imageStore });
+      await images.ensure(image.name);
+      return built;
+    },
     async close() {
       // Requests first, so that none meets a pod that is being stopped; the rest in reverse order of its start.
       await gateway.close(closeGraceMs);
