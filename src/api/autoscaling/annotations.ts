@@ -55,8 +55,6 @@ function durationOf(annotations: Annotations, name: Name): number | undefined {
   return found && parseDuration(found.text);
 }
 
-export type ScaleMetric = 'concurrency' | 'rps' | 'cpu' | 'memory';
-
 /** Everything that decides a revision's scale: annotations over settings. */
 export interface ScalingSpec {
   readonly class: string;

@@ -48,10 +48,6 @@ export interface ConditionValue {
   readonly message?: string | undefined;
 }
 
-/** The reason of conditions that were judged for an older generation and not since. */
-export const newGenerationReason = 'NewObservedGenFailure';
-export const newGenerationMessage = 'unsuccessfully observed a new generation';
-
 export const conditionTrue: ConditionValue = { status: 'True' };
 
 export function conditionFalse(reason: string, message = ''): ConditionValue {

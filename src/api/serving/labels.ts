@@ -34,9 +34,6 @@ export const annotations = {
   lastApplied: 'kubectl.kubernetes.io/last-applied-configuration',
 } as const;
 
-/** Whether a revision takes traffic: `pending` before any route looked, then `active` or `reserve`. */
-export type RoutingState = 'pending' | 'active' | 'reserve';
-
 /** The value of {@link labels.visibility} that keeps a route off the public listener. */
 export const clusterLocal = 'cluster-local';
 
