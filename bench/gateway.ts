@@ -246,7 +246,8 @@ async function main(connections: number, rounds: number, seconds: number): Promi
     console.log(
       `GET ${BODY_BYTES} bytes, ${connections} kept connections, medians of ${rounds} rounds of ${seconds} s`,
     );
-    for (const { name, rss } of candidates) {
+    for (const one of candidates) {
+      const { name } = one;
       const ratio = (of: (round: Round) => number, base: string): string =>
         (middle(name, of) / middle(base, of)).toFixed(2);
       console.log(
@@ -258,7 +259,7 @@ async function main(connections: number, rounds: number, seconds: number): Promi
           (name === 'direct'
             ? ''
             : `  CPU ${middle(name, (r) => r.cpuPerRequest).toFixed(1)} µs/req (${ratio((r) => r.cpuPerRequest, 'node-http')}× node:http)` +
-              `  RSS ${(rss() / 1e6).toFixed(0)} MB`),
+              `  RSS ${(one.rss() / 1e6).toFixed(0)} MB`),
       );
     }
   } finally {

@@ -9,7 +9,7 @@ import type { SlotIndexes } from './engine.ts';
 import type { FromWorker, ListenAddress, ToWorker, WorkerStart } from './messages.ts';
 import { defaultOptions, type GatewayOptions } from './options.ts';
 import { assertSafe } from './routing-table.ts';
-import { SHARED_SLOTS } from './slots.ts';
+import { SHARED_SLOTS, makeSharedSlots, reclaimSlots } from './slots.ts';
 import type { TransportChoice } from './transport/select.ts';
 
 export interface GatewayStart {
@@ -35,11 +35,16 @@ export interface Gateway extends RequestPath {
 }
 
 const REPORT_MS = 1000;
-const workerFile = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
+const RESPAWN_MS = 1000;
+const defaultWorker = new URL(
+  import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js',
+  import.meta.url,
+);
 
 /** One worker thread and what is waited for from it. */
 interface Thread {
   readonly worker: Worker;
+  readonly index: number;
   readonly applied: Map<number, () => void>;
   readonly drained: Map<number, () => void>;
   readonly reports: Map<number, (stats: readonly BackendStats[]) => void>;
@@ -48,10 +53,10 @@ interface Thread {
 
 /**
  * Starts the gateway. Throws CLI_PORT_TAKEN naming the address when a port is taken, and the system's error when it
- * cannot be listened on for another reason.
+ * cannot be listened on for another reason. `workerFile` is for tests.
  */
-export async function startGateway(start: GatewayStart): Promise<Gateway> {
-  const gateway = new GatewayThreads(start);
+export async function startGateway(start: GatewayStart, workerFile = defaultWorker): Promise<Gateway> {
+  const gateway = new GatewayThreads(start, workerFile);
   await gateway.open();
   return gateway;
 }
@@ -61,6 +66,7 @@ class GatewayThreads implements Gateway {
   localAddress: ListenAddress | undefined;
   transport: 'handles' | 'net' = 'net';
   readonly #start: GatewayStart;
+  readonly #workerFile: URL;
   readonly #log: Logger;
   readonly #count: number;
   readonly #slots: SharedArrayBuffer | undefined;
@@ -77,15 +83,14 @@ class GatewayThreads implements Gateway {
   #reporter: NodeJS.Timeout | undefined;
   #closing = false;
 
-  constructor(start: GatewayStart) {
+  constructor(start: GatewayStart, workerFile: URL) {
+    this.#workerFile = workerFile;
     this.#start = start;
     this.#log = start.log;
     this.#count = Math.max(1, start.workers ?? 1);
     this.publicAddress = start.public;
     this.localAddress = start.local;
-    if (this.#count > 1) {
-      this.#slots = new SharedArrayBuffer(SHARED_SLOTS * Int32Array.BYTES_PER_ELEMENT);
-    }
+    if (this.#count > 1) this.#slots = makeSharedSlots(this.#count);
   }
 
   async open(): Promise<void> {
@@ -93,7 +98,7 @@ class GatewayThreads implements Gateway {
     if (this.#start.local) this.localAddress = await resolved(this.#start.local);
     try {
       // One after the other: the first finds the free ports that the others share.
-      for (let i = 0; i < this.#count; i++) await this.#spawn();
+      for (let i = 0; i < this.#count; i++) await this.#spawn(i);
     } catch (error) {
       await Promise.all([...this.#threads].map((thread) => thread.worker.terminate()));
       throw error;
@@ -164,7 +169,7 @@ class GatewayThreads implements Gateway {
   }
 
   /** Starts one worker and gives it the routing as it is. */
-  async #spawn(): Promise<void> {
+  async #spawn(index: number): Promise<void> {
     const data: WorkerStart = {
       public: this.publicAddress,
       local: this.localAddress,
@@ -172,14 +177,16 @@ class GatewayThreads implements Gateway {
       transport: this.#start.transport ?? 'auto',
       options: { ...defaultOptions, ...this.#start.options },
       slots: this.#slots,
+      index,
     };
-    const worker = new Worker(workerFile, {
+    const worker = new Worker(this.#workerFile, {
       workerData: data,
       name: 'gateway',
-      resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 16 },
+      resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4 },
     });
     const thread: Thread = {
       worker,
+      index,
       applied: new Map(),
       drained: new Map(),
       reports: new Map(),
@@ -217,11 +224,18 @@ class GatewayThreads implements Gateway {
     for (const done of [...thread.applied.values(), ...thread.drained.values()]) done();
     for (const done of thread.reports.values()) done([]);
     thread.onClosed();
+    if (this.#slots) reclaimSlots(this.#slots, thread.index);
     if (this.#closing) return;
+    for (const other of this.#threads) post(other, { type: 'slot-free' });
     this.#log.error({ code }, 'gateway worker ended, starting another');
-    // What it counted in shared memory is lost with it; with a single worker nothing is shared.
-    this.#spawn().catch((error: unknown) => {
-      this.#log.fatal({ err: error }, 'gateway worker cannot be started again');
+    this.#respawn(thread.index);
+  }
+
+  #respawn(index: number): void {
+    this.#spawn(index).catch((error: unknown) => {
+      if (this.#closing) return;
+      this.#log.error({ err: error }, 'gateway worker cannot be started, trying again');
+      setTimeout(() => this.#respawn(index), RESPAWN_MS).unref();
     });
   }
 
@@ -295,6 +309,7 @@ class GatewayThreads implements Gateway {
   #slotIndexes(update: RoutingUpdate): SlotIndexes {
     if (!this.#slots) return {};
     const indexes: Record<string, number> = {};
+    if (Object.values(update.backends ?? {}).length > 0) this.#forgetSlots();
     for (const backend of Object.values(update.backends ?? {})) {
       for (const { id } of backend?.endpoints ?? []) {
         let index = this.#slotOf.get(id);
@@ -307,6 +322,14 @@ class GatewayThreads implements Gateway {
       }
     }
     return indexes;
+  }
+
+  /** Endpoints that no backend names any more lose their place. */
+  #forgetSlots(): void {
+    const named = new Set(
+      [...this.#backends.values()].flatMap(({ endpoints }) => endpoints.map(({ id }) => id)),
+    );
+    for (const id of this.#slotOf.keys()) if (!named.has(id)) this.#slotOf.delete(id);
   }
 }
 

@@ -19,6 +19,8 @@ export interface WorkerStart {
   readonly options: GatewayOptions;
   /** Counts of endpoints, when there are several workers. */
   readonly slots: SharedArrayBuffer | undefined;
+  /** Which of them this worker is. */
+  readonly index: number;
 }
 
 export type ToWorker =

@@ -36,14 +36,26 @@ export const localSlots: Slots = {
 /** Endpoints that shared memory has room for. */
 export const SHARED_SLOTS = 65_536;
 
+/** Memory for the counts of `workers` workers: one table for all together, and one for each. */
+export function makeSharedSlots(workers: number): SharedArrayBuffer {
+  return new SharedArrayBuffer((1 + workers) * SHARED_SLOTS * Int32Array.BYTES_PER_ELEMENT);
+}
+
+function tableOf(memory: SharedArrayBuffer, worker: number): Int32Array {
+  return new Int32Array(memory, (1 + worker) * SHARED_SLOTS * Int32Array.BYTES_PER_ELEMENT, SHARED_SLOTS);
+}
+
 /** Counts over all workers, in memory that they share. */
 export class SharedSlots implements Slots {
   readonly #counts: Int32Array;
+  /** What this worker has taken, so that it can be given back should the worker die. */
+  readonly #own: Int32Array;
   readonly #onGive: () => void;
 
-  /** `onGive` tells the other workers that a slot is free. */
-  constructor(memory: SharedArrayBuffer, onGive: () => void) {
-    this.#counts = new Int32Array(memory);
+  /** `worker` is the index of this one; `onGive` tells the others that a slot is free. */
+  constructor(memory: SharedArrayBuffer, worker: number, onGive: () => void) {
+    this.#counts = tableOf(memory, -1);
+    this.#own = tableOf(memory, worker);
     this.#onGive = onGive;
   }
 
@@ -54,16 +66,28 @@ export class SharedSlots implements Slots {
       if (Atomics.compareExchange(this.#counts, endpoint.slot, count, count + 1) === count) break;
     }
     endpoint.inFlight++;
+    this.#own[endpoint.slot] = at(this.#own, endpoint.slot) + 1;
     return true;
   }
 
   give(endpoint: Slotted): void {
     endpoint.inFlight--;
+    this.#own[endpoint.slot] = at(this.#own, endpoint.slot) - 1;
     Atomics.sub(this.#counts, endpoint.slot, 1);
     this.#onGive();
   }
 
   taken(endpoint: Slotted): number {
-    return at(this.#counts, endpoint.slot);
+    return Atomics.load(this.#counts, endpoint.slot);
   }
+}
+
+/** Gives back all that a dead worker had taken. */
+export function reclaimSlots(memory: SharedArrayBuffer, worker: number): void {
+  const counts = tableOf(memory, -1);
+  const own = tableOf(memory, worker);
+  own.forEach((count, slot) => {
+    if (count !== 0) Atomics.sub(counts, slot, count);
+  });
+  own.fill(0);
 }

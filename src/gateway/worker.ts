@@ -30,7 +30,7 @@ const engine = new Engine({
   transport,
   clock: steadyClock,
   random: Math.random,
-  slots: start.slots ? new SharedSlots(start.slots, tellSlotFree) : localSlots,
+  slots: start.slots ? new SharedSlots(start.slots, start.index, tellSlotFree) : localSlots,
   options: start.options,
   wake: (backend) => tell({ type: 'wake', backend }),
   reportNow: (stats) => tell({ type: 'first', stats }),

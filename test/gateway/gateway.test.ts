@@ -199,3 +199,34 @@ test('reports of several workers are summed by backend', () => {
     ],
   );
 });
+
+test('a worker that dies is replaced and serves the same routing on the same port', async () => {
+  await using app = await rawApp(answering((head) => (head.includes('/hang') ? undefined : ok('alive'))));
+  const worker = new URL('./crashing-worker.ts', import.meta.url);
+  const gateway = await startGateway({ public: loopback, log: silentLogger }, worker);
+  const channel = new BroadcastChannel('gateway-test-crash');
+  try {
+    await apply(gateway, [app.port]);
+    const { port } = gateway.publicAddress;
+    using lost = new RawClient(port);
+    lost.write(get('/hang'));
+    await eventually(() => app.received.join('').includes('/hang'), 'the request at the app');
+    const drained = gateway.drain(`pod-${app.port}-other`, 20_000);
+    channel.postMessage('crash');
+    await lost.until((client) => client.closed || client.ended, 'the end of the connection');
+    await drained;
+    let answer = '';
+    await eventually(() => {
+      const client = new RawClient(port);
+      client.write(get());
+      client.socket.on('close', () => {
+        answer += client.text;
+      });
+      setTimeout(() => client[Symbol.dispose](), 200);
+      return answer.includes('alive');
+    }, 'an answer of the new worker');
+  } finally {
+    channel.close();
+    await gateway.close(0);
+  }
+});

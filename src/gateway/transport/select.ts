@@ -7,7 +7,7 @@ export type TransportChoice = 'auto' | 'handles' | 'net';
 
 const SELF_TEST_MS = 2000;
 /** More than one read and one socket buffer, so that partial reads, waiting writes and buffer swaps all happen. */
-const SELF_TEST_BYTES = 4 * 1024 * 1024;
+const SELF_TEST_BYTES = 1024 * 1024;
 
 /** Makes the transport. With `handles` a transport that does not work throws, with `auto` it gives `net`. */
 export async function selectTransport(choice: TransportChoice, onFault: OnFault): Promise<Transport> {
