@@ -7,6 +7,7 @@ import { nextBackoff, noBackoff } from './backoff.ts';
 import type { ContainerRecord, Terminated } from './container-record.ts';
 import { makeContainerSpec, messageFile, podDir } from './container-spec.ts';
 import { StartError, type ContainerHandle, type ExitStatus, type Sandbox } from './drivers/driver.ts';
+import type { UnpackedImage } from './images.ts';
 import { ensureImage, NotStarted } from './image-pull.ts';
 import type { ContainerLog } from './logs/container-log.ts';
 import { readLog } from './logs/log-reader.ts';
@@ -121,9 +122,7 @@ export class ContainerRun {
     this.#configFailures = 0;
     record.restartCount = attempt;
     record.attempted = true;
-    record.imageID = image.digest.includes('@')
-      ? image.digest
-      : `${image.reference.split('@')[0]}@${image.digest}`;
+    record.imageID = imageIdOf(image);
     record.containerID = `${this.#env.driver.name}://${spec.id}`;
     record.stopSignal = signalOf(record.spec.lifecycle?.stopSignal ?? image.config.StopSignal);
     record.started = false;
@@ -379,4 +378,11 @@ export class ContainerRun {
       this.#context.publish();
     });
   }
+}
+
+/** `repository@sha256:…`, as a kubelet shows it. */
+function imageIdOf({ reference, digest }: UnpackedImage): string {
+  const [name = ''] = reference.split('@');
+  // A colon after the last slash begins the tag; one before it, the port of a registry.
+  return `${name.replace(/:[^/:]*$/, '')}@${digest}`;
 }

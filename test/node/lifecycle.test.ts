@@ -27,7 +27,9 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
       assert.match(status?.containerID ?? '', new RegExp(`^${driver}://`));
       const address = podAddress(pod, 8080);
       assert.ok(address);
-      const answer = await fetch(`http://${address.host}:${address.port}/`);
+      const answer = await fetch(`http://${address.host}:${address.port}/`, {
+        headers: { connection: 'close' },
+      });
       assert.equal(await answer.text(), 'hello pod');
       assert.equal(await node.logs('hello'), 'listening\n');
       await node.api.client.delete(pods, { namespace: 'default', name: 'hello' });

@@ -30,7 +30,10 @@ async function runAndKill(driver: DriverName, root: string, names: readonly stri
 
 function answers(pod: Pod): Promise<boolean> {
   const { host, port } = podAddress(pod, 8080) ?? { host: '', port: 0 };
-  return fetch(`http://${host}:${port}/`, { signal: AbortSignal.timeout(1000) }).then(
+  return fetch(`http://${host}:${port}/`, {
+    signal: AbortSignal.timeout(1000),
+    headers: { connection: 'close' },
+  }).then(
     (response) => response.ok,
     () => false,
   );
