@@ -1,4 +1,5 @@
 /** What the node agent asks for: an image by name, ready to run. */
+import { existsSync } from 'node:fs';
 import { KnapsackError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import {
@@ -51,6 +52,8 @@ export class ImageProvider {
   readonly #puller: ImagePuller | undefined;
   readonly #log: Logger;
   readonly #pulling = new Map<string, Promise<Descriptor>>();
+  /** By digest: what was unpacked since the start. */
+  readonly #unpacked = new Map<string, Pick<UnpackedImage, 'rootfs' | 'config'>>();
 
   /** Without a puller, only images of the store can be had. */
   constructor(parts: { store: ImageStore; unpacker: Unpacker; puller?: ImagePuller; log: Logger }) {
@@ -67,11 +70,15 @@ export class ImageProvider {
   async ensure(name: string, policy: PullPolicy | EnsureOptions = 'IfNotPresent'): Promise<UnpackedImage> {
     const options = typeof policy === 'string' ? { policy } : policy;
     const reference = parseReference(name);
-    const descriptor = await this.#find(reference, options);
-    const manifest = await this.#imageOf(reference, descriptor);
+    const { digest, ...descriptor } = await this.#find(reference, options);
+    // A pod that starts must not wait for manifest and config to be read and verified again: a digest's content is fixed.
+    const known = this.#unpacked.get(digest);
+    if (known && existsSync(known.rootfs)) return { reference: name, digest, ...known };
+    const manifest = await this.#imageOf(reference, { digest, ...descriptor });
     const { run, diffIds } = await this.#store.config(manifest);
-    const rootfs = await this.#unpacker.unpack(manifest.layers, diffIds);
-    return { reference: name, digest: descriptor.digest, rootfs, config: run };
+    const unpacked = { rootfs: await this.#unpacker.unpack(manifest.layers, diffIds), config: run };
+    this.#unpacked.set(digest, unpacked);
+    return { reference: name, digest, ...unpacked };
   }
 
   /**
