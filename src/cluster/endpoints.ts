@@ -32,6 +32,8 @@ export function endpointsController(env: ControllerEnv): Controller {
 
 class EndpointsController implements Controller {
   readonly name = 'endpoints';
+  /** The gateway reads pods, not endpoints: these must not slow down the start of the pods that they tell about. */
+  readonly restMs = 20;
   readonly root = services;
   readonly watches = [
     watches(pods, (pod) => this.#servicesOf(pod)),

@@ -57,6 +57,11 @@ export interface Controller {
   /** Child kinds: a change enqueues the controlling owner, when it is of the root kind. */
   readonly owns?: readonly ResourceDef[];
   readonly watches?: readonly WatchSource[];
+  /**
+   * Lets a key rest this long after its first change before it runs, ms. For controllers that nobody waits for: several
+   * changes become one run, and the store and the processor are free for those that a waking request waits for.
+   */
+  readonly restMs?: number;
   /** How many keys at once. Default 4. One key never runs twice at the same time. */
   readonly concurrency?: number;
   /** Called for existing and for deleted objects alike: read the informer and see. */

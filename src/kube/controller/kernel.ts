@@ -78,13 +78,14 @@ class Runner {
   #subscribe(): void {
     const { root, owns = [], watches = [] } = this.#controller;
     const { informers } = this.#env;
-    this.#unsubscribe.push(informers.for(root).onChange((change) => this.#queue.add(keyOf(change.object))));
+    const enqueue = (key: string): void => this.#queue.addAfter(key, this.#controller.restMs ?? 0);
+    this.#unsubscribe.push(informers.for(root).onChange((change) => enqueue(keyOf(change.object))));
     const rootVersion = apiVersionOf(root);
     const enqueueOwner = (object: KubeObject): void => {
       const owner = controllerOf(object);
       if (owner?.kind !== root.kind || owner.apiVersion !== rootVersion) return;
       const { namespace } = object.metadata;
-      this.#queue.add(root.namespaced && namespace ? `${namespace}/${owner.name}` : owner.name);
+      enqueue(root.namespaced && namespace ? `${namespace}/${owner.name}` : owner.name);
     };
     for (const def of owns) {
       this.#unsubscribe.push(
@@ -97,9 +98,9 @@ class Runner {
     for (const source of watches) {
       this.#unsubscribe.push(
         informers.for(source.resource).onChange((change) => {
-          for (const key of source.keys(change.object)) this.#queue.add(key);
+          for (const key of source.keys(change.object)) enqueue(key);
           if (change.old && change.old !== change.object) {
-            for (const key of source.keys(change.old)) this.#queue.add(key);
+            for (const key of source.keys(change.old)) enqueue(key);
           }
         }),
       );

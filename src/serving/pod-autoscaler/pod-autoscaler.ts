@@ -71,6 +71,7 @@ export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps
 
   return {
     name: 'pod-autoscaler',
+    restMs: 10,
     root: podAutoscalers,
     owns: [serverlessServices],
     watches: [watches(deployments, ofRevision), watches(podResource, ofRevision)],

@@ -20,6 +20,7 @@ export function labelerController(env: ServingEnv): Controller {
 
   return {
     name: 'labeler',
+    restMs: 20,
     root: routes,
     async reconcile({ namespace = '', name }) {
       const route = routeInformer.get(`${namespace}/${name}`);

@@ -41,6 +41,7 @@ export function serverlessServiceController(env: ServingEnv): Controller {
 
   return {
     name: 'serverless-service',
+    restMs: 20,
     root: serverlessServices,
     owns: [services],
     watches: [

@@ -155,6 +155,25 @@ describe('kernel', () => {
     await waitFor('the retry', () => runs === 2);
   });
 
+  it('lets a key rest, so that several changes become one run', async () => {
+    const clock = new ManualClock();
+    let runs = 0;
+    await start(
+      async ({ name }) => {
+        if (name === 'calm') runs++;
+      },
+      { restMs: 50 },
+      clock,
+    );
+    let object = await create('calm');
+    for (let i = 0; i < 5; i++) object = await client.update(configMaps, { ...object, data: { i: String(i) } });
+    await waitFor('the last change', () => informers.for(configMaps).get('default/calm')?.data?.['i'] === '4');
+    assert.equal(runs, 0);
+    clock.advance(50);
+    await waitFor('the run', () => runs > 0);
+    assert.equal(runs, 1);
+  });
+
   it('never runs one key twice at the same time', async () => {
     let running = 0;
     let most = 0;
