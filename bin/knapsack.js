@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that any Node.js can run it far enough to find the right one.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -26,8 +26,9 @@ function useCompileCache() {
   const directory = fromHere('../node_modules/.cache/knapsack');
   try {
     mkdirSync(directory, { recursive: true });
+    accessSync(directory, constants.W_OK);
   } catch {
-    return; // Not ours to write (a global installation): it works without, a little slower.
+    return; // Not ours to write (another user's clone): it works without, a little slower.
   }
   const filled = `${directory}/filled-by-${process.versions.node}`;
   if (process.argv[2] === 'up' && !existsSync(filled)) {

@@ -59,6 +59,8 @@ export interface PlatformOptions {
   readonly local: Listen;
   readonly registry: Listen;
   readonly log: Logger;
+  /** Called when the store is open: from then on this process is the only one on the data directory. */
+  readonly owned?: () => void;
   /** Told of each step when it is done, with the milliseconds it took. */
   readonly progress: (step: string, ms: number) => void;
 }
@@ -121,6 +123,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   mkdirSync(storeDirectory, { recursive: true, mode: 0o700 });
   const store = await Store.open(sqliteBackend(storeDirectory));
   closers.defer(() => store.close());
+  options.owned?.();
   const service = new ApiService({ store, resources, clock });
   const client = inProcessClient(service, { user: administrator });
   for (const name of systemNamespaces)

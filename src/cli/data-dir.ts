@@ -1,15 +1,36 @@
 /** The data directory: where everything of one Knapsack lives, and what a running one leaves there for others to find. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { systemCode } from '../base/errors.ts';
+import { KnapsackError, messageOf, systemCode } from '../base/errors.ts';
 import { isSameProcess, type ProcessIdentity } from '../base/process.ts';
 import type { OptionValues } from './command.ts';
 
+/** Throws CLI_USAGE for an empty `--data`, as an unset variable of a script gives it: it must not mean `.`. */
 export function dataDirectory(options: OptionValues, env: NodeJS.ProcessEnv): string {
   const given = options['data'];
+  if (given === '') throw new KnapsackError('CLI_USAGE', '--data is empty, must name a directory');
   if (typeof given === 'string') return resolve(given);
   return env['KNAPSACK_DATA'] ? resolve(env['KNAPSACK_DATA']) : join(homedir(), '.knapsack');
+}
+
+/**
+ * Makes the directory when it is missing. Passable, so that pods under other users reach their files; what is secret
+ * inside is closed by itself. Throws CLI_DATA_UNUSABLE.
+ */
+export function makeDataDirectory(data: string): void {
+  try {
+    mkdirSync(data, { recursive: true, mode: 0o711 });
+  } catch (error) {
+    throw unusable(data, error);
+  }
+}
+
+/** What is said when the system refuses the directory: a file in its place, no permission, a read-only disk. */
+export function unusable(data: string, error: unknown): KnapsackError {
+  return new KnapsackError('CLI_DATA_UNUSABLE', `${data} cannot be used: ${messageOf(error)}`, {
+    cause: error,
+  });
 }
 
 /** What `up` prints and `status` reads. Addresses are URLs, paths absolute. */
@@ -29,30 +50,52 @@ export interface PlatformInfo {
   readonly startedAt: string;
 }
 
+/** A Knapsack that holds a data directory; `info` as soon as it is ready. */
+export interface Running {
+  readonly pid: number;
+  readonly info: PlatformInfo | undefined;
+}
+
 interface RunFile {
   readonly process: ProcessIdentity;
-  readonly info: PlatformInfo;
+  readonly info?: PlatformInfo;
 }
 
 const runFile = (data: string): string => join(data, 'run.json');
 
-export function writeRunFile(data: string, process: ProcessIdentity, info: PlatformInfo): void {
-  writeFileSync(runFile(data), JSON.stringify({ process, info } satisfies RunFile, null, 2), { mode: 0o600 });
+/** Says who runs here; replaces the file as a whole, so that nobody reads half of it. */
+export function writeRunFile(data: string, content: RunFile): void {
+  const next = `${runFile(data)}.${content.process.pid}`;
+  writeFileSync(next, JSON.stringify(content, null, 2), { mode: 0o600 });
+  renameSync(next, runFile(data));
 }
 
-export function removeRunFile(data: string): void {
-  rmSync(runFile(data), { force: true });
+/** Removes the file of this process; another's is left alone. */
+export function removeRunFile(data: string, identity: ProcessIdentity): void {
+  if (readRunning(data)?.pid === identity.pid) rmSync(runFile(data), { force: true });
 }
 
-/** The Knapsack that runs on this directory, or undefined. A file left by a killed one counts as none. */
-export function readRunning(data: string): PlatformInfo | undefined {
+/**
+ * The Knapsack that runs on this directory, or undefined. What a killed one left counts as none. Throws
+ * CLI_DATA_UNUSABLE when the system does not let us look.
+ */
+export function readRunning(data: string): Running | undefined {
   let text: string;
   try {
     text = readFileSync(runFile(data), 'utf8');
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
+    throw unusable(data, error);
   }
-  const { process: identity, info } = JSON.parse(text) as RunFile;
-  return isSameProcess(identity) ? info : undefined;
+  const { process: identity, info } = parseRunFile(text) ?? {};
+  return identity && isSameProcess(identity) ? { pid: identity.pid, info } : undefined;
+}
+
+/** Undefined for a file that a power cut left torn. */
+function parseRunFile(text: string): RunFile | undefined {
+  try {
+    return JSON.parse(text) as RunFile;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,14 +1,33 @@
 /** `up --detach`: the same `up` in a process of its own, which tells us when it is ready or why it is not. */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { KnapsackError } from '../base/errors.ts';
+import { catalogue, type ErrorCode } from '../base/catalogue/index.ts';
+import { KnapsackError, messageOf } from '../base/errors.ts';
 import type { CommandIo, OptionValues } from './command.ts';
-import type { PlatformInfo } from './data-dir.ts';
+import { unusable, type PlatformInfo } from './data-dir.ts';
 import { printResult, progressTo } from './output.ts';
 
-type Message = { type: 'ready'; info: PlatformInfo };
+type Message = { type: 'ready'; info: PlatformInfo } | ({ type: 'failed' } & Failure);
+
+/** A failure as it crosses from one process to the other. */
+interface Failure {
+  readonly code: string | undefined;
+  readonly message: string;
+}
+
+export function describeFailure(error: unknown): Failure {
+  return { code: error instanceof KnapsackError ? error.code : undefined, message: messageOf(error) };
+}
+
+function failureOf({ code, message }: Failure): Error {
+  return isErrorCode(code) ? new KnapsackError(code, message) : new Error(message);
+}
+
+function isErrorCode(code: string | undefined): code is ErrorCode {
+  return code !== undefined && Object.hasOwn(catalogue, code);
+}
 
 /** Tells the process that detached us, if there is one, and lets it go. */
 export function notifyParent(message: Message): void {
@@ -17,9 +36,8 @@ export function notifyParent(message: Message): void {
 }
 
 export async function runDetached(data: string, options: OptionValues, io: CommandIo): Promise<number> {
-  mkdirSync(data, { recursive: true, mode: 0o711 });
   const outputFile = join(data, 'up.log');
-  const output = openSync(outputFile, 'w', 0o600);
+  const output = openOutput(data, outputFile);
   const launcher = fileURLToPath(new URL('../../bin/knapsack.js', import.meta.url));
   const child = spawn(process.execPath, [launcher, 'up', ...childArguments(data, options)], {
     detached: true,
@@ -28,7 +46,10 @@ export async function runDetached(data: string, options: OptionValues, io: Comma
   });
   closeSync(output);
   const outcome = Promise.withResolvers<PlatformInfo>();
-  child.on('message', (message: Message) => outcome.resolve(message.info));
+  child.on('message', (message: Message) => {
+    if (message.type === 'ready') outcome.resolve(message.info);
+    else outcome.reject(failureOf(message));
+  });
   child.on('error', outcome.reject);
   child.on('exit', (code, signal) =>
     outcome.reject(
@@ -38,7 +59,11 @@ export async function runDetached(data: string, options: OptionValues, io: Comma
       ),
     ),
   );
+  const stop = (): boolean => child.kill('SIGTERM');
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, stop);
   const info = await outcome.promise;
+  for (const signal of signals) process.off(signal, stop);
   child.unref();
   progressTo(io, options['quiet'] === true).done(
     `running in the background (pid ${info.pid}); stop it with \`knapsack down\``,
@@ -55,4 +80,12 @@ function childArguments(data: string, options: OptionValues): string[] {
     else if (typeof value === 'string') out.push(`--${name}`, value);
   }
   return out;
+}
+
+function openOutput(data: string, file: string): number {
+  try {
+    return openSync(file, 'w', 0o600);
+  } catch (error) {
+    throw unusable(data, error);
+  }
 }

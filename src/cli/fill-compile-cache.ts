@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger } from '../base/log.ts';
 import { startPlatform } from '../main.ts';
-import './main.ts';
 
+await import('./main.ts');
 const data = mkdtempSync(join(tmpdir(), 'knapsack-first-'));
 const listen = { host: '127.0.0.1', port: 0 };
 try {

@@ -1,5 +1,5 @@
 /** The `knapsack` command. */
-import { KnapsackError, messageOf } from '../base/errors.ts';
+import { KnapsackError, messageOf, systemCode } from '../base/errors.ts';
 import type { CommandIo } from './command.ts';
 import { commands } from './commands/index.ts';
 import { commandHelp, overview } from './help.ts';
@@ -7,6 +7,7 @@ import { parseCommandLine } from './parse.ts';
 
 /** Runs a command line and returns its exit code: 0 done, 1 failed, 2 misused, 3 not running. */
 export async function runCommandLine(argv: readonly string[], io: CommandIo): Promise<number> {
+  for (const stream of [io.out, io.err]) stream.on('error', ignoreGoneReader);
   try {
     const invocation = parseCommandLine(commands, argv);
     if (!invocation) {
@@ -21,6 +22,12 @@ export async function runCommandLine(argv: readonly string[], io: CommandIo): Pr
   } catch (error) {
     return report(error, io);
   }
+}
+
+/** A reader that left (`| head`, a closed terminal) must not end a platform without its clean stop. */
+function ignoreGoneReader(error: Error): void {
+  const code = systemCode(error);
+  if (code !== 'EPIPE' && code !== 'EIO') throw error;
 }
 
 /** What happened, then what to do about it: `error CODE: message` and the remedy of the catalogue. */

@@ -10,7 +10,8 @@ export const cliErrors = {
   CLI_PORT_TAKEN: {
     cause: 'A port that Knapsack should listen on is taken.',
     status: 0,
-    remedy: 'Stop the program that holds it, or choose another port (0 picks a free one).',
+    remedy:
+      'Stop the program that holds it, or choose another port with --api-port, --gateway-port, --local-port or --registry-port (0 picks a free one).',
     blame: 'user',
   },
   CLI_START_FAILED: {
@@ -30,6 +31,12 @@ export const cliErrors = {
     status: 0,
     remedy: 'Read its log; as a last resort end the process by hand, the next start cleans up.',
     blame: 'system',
+  },
+  CLI_DATA_UNUSABLE: {
+    cause: 'The data directory cannot be made, read or written.',
+    status: 0,
+    remedy: 'Name a directory of your own on a disk that can be written with --data.',
+    blame: 'user',
   },
   CLI_NOT_A_DATA_DIRECTORY: {
     cause: 'A directory that should be deleted was not made by Knapsack.',

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { identifyProcess, isSameProcess } from '../../base/process.ts';
-import { KnapsackError } from '../../base/errors.ts';
+import { KnapsackError, systemCode } from '../../base/errors.ts';
 import { dataOption, quietOption, type Command } from '../command.ts';
-import { dataDirectory, readRunning, type PlatformInfo } from '../data-dir.ts';
+import { dataDirectory, readRunning, type Running } from '../data-dir.ts';
 import { progressTo } from '../output.ts';
 
 /** How long a clean stop may take before `down` gives up, ms. Pods get their grace period first. */
@@ -28,19 +28,28 @@ export const down: Command = {
   },
 };
 
-/** Sends SIGTERM and waits for the process to end. */
-export async function stopRunning(info: PlatformInfo): Promise<void> {
-  const identity = identifyProcess(info.pid);
+/** Sends SIGTERM and waits for the process to end. One that is still starting stops as soon as it has started. */
+export async function stopRunning({ pid, info }: Running): Promise<void> {
+  const identity = identifyProcess(pid);
   if (!identity) return;
-  process.kill(info.pid, 'SIGTERM');
+  signal(pid);
   const deadline = Date.now() + stopTimeoutMs;
   while (isSameProcess(identity)) {
     if (Date.now() > deadline) {
       throw new KnapsackError(
         'CLI_STOP_TIMEOUT',
-        `pid ${info.pid} did not end within ${stopTimeoutMs / 1000} s; see ${info.log}`,
+        `pid ${pid} did not end within ${stopTimeoutMs / 1000} s${info ? `; see ${info.log}` : ''}`,
       );
     }
     await delay(50);
+  }
+}
+
+function signal(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch (error) {
+    // It ended by itself just now.
+    if (systemCode(error) !== 'ESRCH') throw error;
   }
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { dataOption, outputOption, quietOption, type Command } from '../command.ts';
 import { dataDirectory } from '../data-dir.ts';
@@ -59,11 +60,7 @@ export const imageList: Command = {
   options: { data: dataOption, output: outputOption },
   examples: [{ command: 'knapsack image list', explains: 'what is there?' }],
   async run(_positionals, options, io) {
-    const { ImageStore } = await import('../../image/store.ts');
-    const store = await ImageStore.open(join(dataDirectory(options, io.env), 'images'));
-    const images = (await store.list())
-      .filter(({ name }) => !name.includes('@'))
-      .map(({ name, descriptor }) => ({ name, digest: descriptor.digest }));
+    const images = await listImages(join(dataDirectory(options, io.env), 'images'));
     const text = images.map(({ name, digest }) => `${name}  ${digest}`).join('\n');
     await printResult(
       io,
@@ -74,3 +71,13 @@ export const imageList: Command = {
     return 0;
   },
 };
+
+/** Names by tag; asking makes no store where there is none. */
+async function listImages(directory: string): Promise<{ name: string; digest: string }[]> {
+  if (!existsSync(directory)) return [];
+  const { ImageStore } = await import('../../image/store.ts');
+  const store = await ImageStore.open(directory);
+  return (await store.list())
+    .filter(({ name }) => !name.includes('@'))
+    .map(({ name, descriptor }) => ({ name, digest: descriptor.digest }));
+}

@@ -1,9 +1,9 @@
-import { existsSync, rmSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { KnapsackError } from '../../base/errors.ts';
 import { dataOption, quietOption, type Command, type CommandIo } from '../command.ts';
-import { dataDirectory, readRunning } from '../data-dir.ts';
+import { dataDirectory, readRunning, unusable } from '../data-dir.ts';
 import { progressTo } from '../output.ts';
 import { stopRunning } from './down.ts';
 
@@ -37,29 +37,36 @@ export const reset: Command = {
       progress.note(`nothing to delete: ${data} does not exist`);
       return 0;
     }
-    if (!looksLikeOurs(data)) {
-      throw new KnapsackError(
-        'CLI_NOT_A_DATA_DIRECTORY',
-        `${data} holds files but no Knapsack data; nothing was deleted`,
-      );
+    const why = whyNotOurs(data);
+    if (why !== undefined) {
+      throw new KnapsackError('CLI_NOT_A_DATA_DIRECTORY', `${data} ${why}; nothing was deleted`);
     }
     if (options['yes'] !== true && !(await confirm(io, `Delete ${data} with everything in it?`))) return 1;
     if (running) await stopRunning(running);
     const { removeLeftovers } = await import('../../main.ts');
     await removeLeftovers(data);
-    rmSync(data, { recursive: true, force: true });
+    rmSync(realpathSync(data), { recursive: true, force: true });
     progress.done(`deleted ${data}`);
     return 0;
   },
 };
 
-/** Guards against `--data /home/me`: only a directory that Knapsack made is deleted. */
-function looksLikeOurs(data: string): boolean {
-  const names = readdirSync(data);
-  return (
-    names.length === 0 ||
-    ['store', 'pki', 'images', 'knapsack.log'].some((name) => existsSync(join(data, name)))
-  );
+/** Everything that Knapsack makes at the top of a data directory, and what of it nobody else would make. */
+const made = ['store', 'pki', 'images', 'events', 'node', 'kubeconfig', 'knapsack.log', 'up.log', 'run.json'];
+const proofs = ['store/store.db', 'images/oci-layout', 'knapsack.log'];
+
+/** Guards against `--data /home/me`: only a directory with nothing but Knapsack's files in it is deleted. */
+function whyNotOurs(data: string): string | undefined {
+  let names;
+  try {
+    names = readdirSync(data);
+  } catch (error) {
+    throw unusable(data, error);
+  }
+  const foreign = names.find((name) => !made.includes(name) && !name.startsWith('run.json.'));
+  if (foreign !== undefined) return `holds ${foreign}, which Knapsack did not make`;
+  const ours = names.length === 0 || proofs.some((path) => existsSync(join(data, path)));
+  return ours ? undefined : 'holds no Knapsack data';
 }
 
 async function confirm(io: CommandIo, question: string): Promise<boolean> {

@@ -5,7 +5,7 @@ import { printResult } from '../output.ts';
 export const status: Command = {
   path: ['status'],
   summary: 'Show whether the platform runs, and where',
-  description: 'Prints addresses and paths of the running platform. Exit code 3 when none runs.',
+  description: 'Prints addresses and paths of the running platform. Exit code 3 when none is ready.',
   positionals: [],
   options: { data: dataOption, output: outputOption },
   examples: [
@@ -14,9 +14,15 @@ export const status: Command = {
   ],
   async run(_positionals, options, io) {
     const data = dataDirectory(options, io.env);
-    const info = readRunning(data);
-    if (!info) {
+    const running = readRunning(data);
+    if (!running) {
       await printResult(io, options, { running: false, data }, `not running (data directory ${data})`);
+      return 3;
+    }
+    const { pid, info } = running;
+    if (!info) {
+      const value = { running: false, starting: true, pid, data };
+      await printResult(io, options, value, `starting (pid ${pid}, data directory ${data})`);
       return 3;
     }
     const rows = [

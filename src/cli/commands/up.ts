@@ -1,5 +1,6 @@
-import { mkdirSync, openSync, closeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 import { createLogger } from '../../base/log.ts';
 import { identifyProcess } from '../../base/process.ts';
@@ -11,8 +12,17 @@ import {
   type CommandIo,
   type OptionValues,
 } from '../command.ts';
-import { dataDirectory, readRunning, removeRunFile, writeRunFile, type PlatformInfo } from '../data-dir.ts';
-import { runDetached, notifyParent } from '../detach.ts';
+import {
+  dataDirectory,
+  makeDataDirectory,
+  readRunning,
+  removeRunFile,
+  unusable,
+  writeRunFile,
+  type PlatformInfo,
+  type Running,
+} from '../data-dir.ts';
+import { describeFailure, notifyParent, runDetached } from '../detach.ts';
 import { deployHello } from '../hello.ts';
 import { printResult, progressTo, type Progress } from '../output.ts';
 import { version } from '../version.ts';
@@ -94,19 +104,52 @@ export const up: Command = {
   ],
   async run(_positionals, options, io) {
     const data = dataDirectory(options, io.env);
-    refuseSecond(data);
+    const listen = listenOptions(options);
+    await refuseSecond(data);
+    makeDataDirectory(data);
     if (options['detach'] === true) return runDetached(data, options, io);
-    return runForeground(data, options, io);
+    try {
+      return await runForeground(data, listen, options, io);
+    } catch (error) {
+      const told = await tellWhoWon(data, error);
+      notifyParent({ type: 'failed', ...describeFailure(told) });
+      throw told;
+    }
   },
 };
 
-function refuseSecond(data: string): void {
-  const running = readRunning(data);
+/** How long a Knapsack that is just starting may take to say where it listens, ms. */
+const startingTimeoutMs = 10_000;
+
+/** Of two that were started at the same moment, the one that lost names the other. */
+async function tellWhoWon(data: string, error: unknown): Promise<unknown> {
+  if (!(error instanceof KnapsackError) || error.code !== 'STORE_IN_USE') return error;
+  try {
+    await refuseSecond(data);
+    return error;
+  } catch (clearer) {
+    return clearer;
+  }
+}
+
+async function refuseSecond(data: string): Promise<void> {
+  const deadline = Date.now() + startingTimeoutMs;
+  let running: Running | undefined;
+  while ((running = readRunning(data)) && !running.info && Date.now() < deadline) await delay(20);
   if (!running) return;
-  throw new KnapsackError(
-    'STORE_IN_USE',
-    `Knapsack ${running.version} already runs on ${data} (pid ${running.pid}, API ${running.api})`,
-  );
+  const { pid, info } = running;
+  const who = info ? `Knapsack ${info.version} already runs` : 'A Knapsack is already starting';
+  throw new KnapsackError('STORE_IN_USE', `${who} on ${data} (pid ${pid}${info ? `, API ${info.api}` : ''})`);
+}
+
+/** The addresses that the options ask for. */
+function listenOptions(options: OptionValues) {
+  return {
+    api: { host: '127.0.0.1', port: port(options, 'api-port') },
+    gateway: { host: String(options['gateway-host']), port: port(options, 'gateway-port') },
+    local: { host: '127.0.0.1', port: port(options, 'local-port') },
+    registry: { host: '127.0.0.1', port: port(options, 'registry-port') },
+  };
 }
 
 function port(options: OptionValues, name: string): number {
@@ -118,60 +161,76 @@ function port(options: OptionValues, name: string): number {
   return value;
 }
 
-async function runForeground(data: string, options: OptionValues, io: CommandIo): Promise<number> {
+async function runForeground(
+  data: string,
+  listen: ReturnType<typeof listenOptions>,
+  options: OptionValues,
+  io: CommandIo,
+): Promise<number> {
   const began = performance.now();
   const progress = progressTo(io, options['quiet'] === true);
-  // Passable, so that pods under other users reach their files; what is secret inside is closed by itself.
-  mkdirSync(data, { recursive: true, mode: 0o711 });
-  const logFile = join(data, 'knapsack.log');
-  closeSync(openSync(logFile, 'a', 0o600));
+  const logFile = openLog(data);
   const log = createLogger({ level: String(options['log-level']), file: logFile });
   const stopping = stopSignal(io);
+  const identity = identifyProcess(process.pid);
 
   const { startPlatform } = await import('../../main.ts');
-  const platform = await startPlatform({
-    data,
-    driver: options['driver'] as 'auto' | 'oci' | 'process',
-    api: { host: '127.0.0.1', port: port(options, 'api-port') },
-    gateway: { host: String(options['gateway-host']), port: port(options, 'gateway-port') },
-    local: { host: '127.0.0.1', port: port(options, 'local-port') },
-    registry: { host: '127.0.0.1', port: port(options, 'registry-port') },
-    log,
-    progress: (step, ms) => progress.done(step, ms),
-  });
-  const identity = identifyProcess(process.pid);
-  const info: PlatformInfo = {
-    version,
-    pid: process.pid,
-    data,
-    kubeconfig: platform.kubeconfig,
-    api: platform.api,
-    gateway: platform.gateway,
-    local: platform.local,
-    registry: platform.registry,
-    driver: platform.driver.name,
-    log: logFile,
-    startedAt: new Date().toISOString(),
-  };
   try {
-    if (identity) writeRunFile(data, identity, info);
-    progress.done(
-      `ready (pods run by the ${platform.driver.name} driver: ${platform.driver.reason})`,
-      performance.now() - began,
-    );
-    await printResult(io, options, info, summary(info));
-    notifyParent({ type: 'ready', info });
-    if (platform.firstRun && options['no-hello'] !== true)
-      await showHello(platform, progress, stopping.aborted);
-    await stopping.promise;
-    progress.note('stopping…');
+    const platform = await startPlatform({
+      data,
+      driver: options['driver'] as 'auto' | 'oci' | 'process',
+      ...listen,
+      log,
+      owned: () => {
+        if (identity) writeRunFile(data, { process: identity });
+      },
+      progress: (step, ms) => progress.done(step, ms),
+    });
+    try {
+      const info: PlatformInfo = {
+        version,
+        pid: process.pid,
+        data,
+        kubeconfig: platform.kubeconfig,
+        api: platform.api,
+        gateway: platform.gateway,
+        local: platform.local,
+        registry: platform.registry,
+        driver: platform.driver.name,
+        log: logFile,
+        startedAt: new Date().toISOString(),
+      };
+      if (identity) writeRunFile(data, { process: identity, info });
+      progress.done(
+        `ready (pods run by the ${platform.driver.name} driver: ${platform.driver.reason})`,
+        performance.now() - began,
+      );
+      if (!stopping.aborted.aborted) await printResult(io, options, info, summary(info));
+      notifyParent({ type: 'ready', info });
+      const hello = platform.firstRun && options['no-hello'] !== true && !stopping.aborted.aborted;
+      if (hello) await Promise.race([stopping.promise, showHello(platform, progress, stopping.aborted)]);
+      await stopping.promise;
+      progress.note('stopping…');
+    } finally {
+      await platform.close();
+    }
   } finally {
-    await platform.close();
-    removeRunFile(data);
+    if (identity) removeRunFile(data, identity);
     log.flush();
   }
   progress.done('stopped');
   return 0;
+}
+
+/** Makes the log file, closed to others; its path. */
+function openLog(data: string): string {
+  const file = join(data, 'knapsack.log');
+  try {
+    closeSync(openSync(file, 'a', 0o600));
+  } catch (error) {
+    throw unusable(data, error);
+  }
+  return file;
 }
 
 async function showHello(
