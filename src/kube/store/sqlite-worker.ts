@@ -68,10 +68,31 @@ function create(): void {
   }
 }
 
+/**
+ * Of two that open a file at the same moment each may find the other's first, shared lock and neither gets the
+ * exclusive one. So whoever finds the file busy lets go of it and tries again after a random pause, for a while.
+ */
+const busyAttempts = 12;
+const longestPauseMs = 60;
+
 function open(): Opened {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return tryOpen();
+    } catch (error) {
+      const inUse = error instanceof Failure && error.code === 'STORE_IN_USE';
+      if (!inUse || attempt === busyAttempts) throw error;
+      // A thread of its own: nobody else waits for it.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.random() * longestPauseMs);
+    }
+  }
+}
+
+function tryOpen(): Opened {
+  let db: DatabaseSync | undefined;
   try {
     create();
-    const db = new DatabaseSync(path);
+    db = new DatabaseSync(path);
     // EXCLUSIVE before the first access: no shared-memory file, and the lock stays ours until close.
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     db.exec('BEGIN IMMEDIATE');
@@ -92,6 +113,7 @@ function open(): Opened {
       setVersion: db.prepare(`UPDATE state SET value = ? WHERE name = 'version'`),
     };
   } catch (error) {
+    db?.close();
     if (error instanceof Failure) throw error;
     const code = resultCode(error);
     if (code === sqliteBusy) {

@@ -50,7 +50,7 @@ test('nobody else can read the files', async () => {
   await store.close();
 });
 
-test('a second store on the same directory is refused at once, in this process and from another', async (t) => {
+test('a second store on the same directory is refused, in this process and from another', async (t) => {
   const store = await Store.open(sqliteBackend(directory));
   t.after(() => store.close().catch(() => undefined));
   await store.put(store.table('configmaps'), 'default/a', configMap('a'));
@@ -64,6 +64,20 @@ test('a second store on the same directory is refused at once, in this process a
   await store.close();
   const other = execFileSync(process.execPath, [openerScript(), directory], { encoding: 'utf8' });
   assert.equal(other.trim(), 'opened at 3');
+});
+
+test('of two that open a new store at the same moment, exactly one gets it', async () => {
+  for (let round = 0; round < 15; round++) {
+    const contested = join(directory, `round-${round}`);
+    const both = [sqliteBackend(contested), sqliteBackend(contested)];
+    const outcomes = await Promise.allSettled(both.map((backend) => backend.load(() => {})));
+    for (const backend of both) await backend.close();
+    const lost = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+    assert.deepEqual(
+      lost.map((error: { code?: string }) => error.code),
+      ['STORE_IN_USE'],
+    );
+  }
 });
 
 function openerScript(): string {
