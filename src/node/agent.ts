@@ -13,12 +13,12 @@ import { isPodTerminal, type Pod } from '../api/pods.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import type { Client } from '../kube/client/client.ts';
 import type { Informers } from '../kube/client/informer.ts';
+import { Recorder } from '../kube/controller/recorder.ts';
 import type { LogSource } from '../kube/server/logs.ts';
 import { StartQueue } from './admission.ts';
 import { endSaved } from './adoption.ts';
 import { chooseDriver, tagOf, type DriverChoice } from './drivers/choose.ts';
 import type { Driver, SandboxSpec } from './drivers/driver.ts';
-import { ApiEventRecorder } from './events.ts';
 import type { ImageProvider } from './images.ts';
 import { PodLogs } from './log-source.ts';
 import { LogStore } from './logs/log-store.ts';
@@ -43,6 +43,11 @@ export interface NodeAgentOptions {
   readonly images: ImageProvider;
   /** Called before a deleted pod's containers are told to stop: drains the gateway. The grace period bounds it. */
   readonly beforeStop?: (pod: Pod) => Promise<void>;
+  /**
+   * Told a pod's new status as soon as it is known, a durable write earlier than the API: a request that waits for a pod
+   * need not wait for the store.
+   */
+  readonly announce?: (pod: Pod) => void;
   /** The environment of Knapsack: only PATH is used, to find programs. */
   readonly hostEnv?: Readonly<Record<string, string | undefined>>;
   /** Variables for every container that does not turn service links off: `KUBERNETES_SERVICE_HOST`… */
@@ -87,7 +92,7 @@ class Agent implements NodeAgent {
   readonly #podsDir: string;
   readonly #tag: string;
   readonly #keeper: NodeKeeper;
-  readonly #recorder: ApiEventRecorder;
+  readonly #recorder: Recorder;
   readonly #logStore: LogStore;
   readonly #env: WorkerEnv;
   /** By pod uid. */
@@ -107,7 +112,7 @@ class Agent implements NodeAgent {
     this.#podsDir = join(nodeDir, 'pods');
     this.#tag = tagOf(nodeDir);
     this.#keeper = new NodeKeeper({ client, clock, log }, machine, driver.runtimeVersion);
-    this.#recorder = new ApiEventRecorder({ client, clock, log, host: nodeName, component: 'kubelet' });
+    this.#recorder = new Recorder({ client, clock, log, host: nodeName, component: 'kubelet' });
     this.#logStore = new LogStore(clock);
     this.logs = new PodLogs(this.#logStore, clock, (namespace, name) => this.#find(namespace, name));
     this.#env = {
@@ -122,6 +127,7 @@ class Agent implements NodeAgent {
       readData: dataReader(client),
       token: options.token,
       beforeStop: options.beforeStop,
+      announce: options.announce,
       podsDir: this.#podsDir,
       tag: `knapsack-${this.#tag}`,
       hostIP: machine.ip,

@@ -3,10 +3,10 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Pod } from '../api/pods.ts';
 import type { Client } from '../kube/client/client.ts';
+import type { EventRecorder } from '../kube/controller/recorder.ts';
 import type { StartQueue } from './admission.ts';
 import type { Driver, SandboxSpec } from './drivers/driver.ts';
 import type { NodeFacts } from './environment.ts';
-import type { EventRecorder } from './events.ts';
 import type { ImageProvider } from './images.ts';
 import type { LogStore } from './logs/log-store.ts';
 import type { DataReader, TokenSource } from './volume-files.ts';
@@ -24,6 +24,8 @@ export interface WorkerEnv {
   readonly token: TokenSource | undefined;
   /** Called before a deleted pod's containers are told to stop; the grace period bounds it. */
   readonly beforeStop: ((pod: Pod) => Promise<void>) | undefined;
+  /** Called with each new status of a pod before it is written; metadata carries the port map, if there is one. */
+  readonly announce: ((pod: Pod) => void) | undefined;
   /** Directory with one directory per pod uid. */
   readonly podsDir: string;
   /** Names this data directory where several Knapsacks share a place. */

@@ -1,17 +1,14 @@
 /**
- * Kubernetes Events about what a controller did. Recording returns at once and never fails: events are written a little
+ * Kubernetes Events about what a controller or the node did. Recording returns at once and never fails: events are written a little
  * later, off the path of the work they tell about, and one that comes again only raises its count.
  */
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { KubernetesTypes } from '../../api/generated/kubernetes-types.ts';
-import { events } from '../../api/kubernetes/events.ts';
+import { events, type Event } from '../../api/kubernetes/events.ts';
 import { timestamp, type KubeObject } from '../../api/object.ts';
 import { hasReason, isNotFound } from '../api-error.ts';
 import type { Client } from '../client/client.ts';
-
-type Event = KubernetesTypes['core.v1.Event'];
 
 /** Time for repetitions to gather, and for the work to get the store to itself, ms. */
 const gatherMs = 300;
