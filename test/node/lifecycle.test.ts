@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import { podAddress } from '../../src/api/pods.ts';
 import { ociSkipReason } from '../support/drivers.ts';
-import { condition, startTestNode, type DriverName, type TestNode } from './support.ts';
+import { condition, startTestNode, tryHttp, type DriverName, type TestNode } from './support.ts';
 
 for (const driver of ['process', 'oci'] satisfies DriverName[]) {
   const skip = driver === 'oci' ? ociSkipReason() : undefined;
@@ -27,15 +27,11 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
       assert.match(status?.containerID ?? '', new RegExp(`^${driver}://`));
       const address = podAddress(pod, 8080);
       assert.ok(address);
-      const answer = await fetch(`http://${address.host}:${address.port}/`, {
-        headers: { connection: 'close' },
-      });
-      assert.equal(await answer.text(), 'hello pod');
+      assert.equal(await tryHttp(address.host, address.port), 'hello pod');
       assert.equal(await node.logs('hello'), 'listening\n');
       await node.api.client.delete(pods, { namespace: 'default', name: 'hello' });
       await node.gone('hello');
-      const signal = AbortSignal.timeout(500);
-      await assert.rejects(fetch(`http://${address.host}:${address.port}/`, { signal }));
+      assert.equal(await tryHttp(address.host, address.port), undefined);
     });
 
     it('runs a command to its end and keeps its log', async () => {

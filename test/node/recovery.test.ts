@@ -10,7 +10,7 @@ import { podAddress, type Pod } from '../../src/api/pods.ts';
 import { tagOf } from '../../src/node/drivers/choose.ts';
 import { ociSkipReason } from '../support/drivers.ts';
 import { waitFor } from '../support/wait.ts';
-import { startDurableApi, startTestNode, type DriverName } from './support.ts';
+import { startDurableApi, startTestNode, tryHttp, type DriverName } from './support.ts';
 
 const child = fileURLToPath(new URL('agent-child.ts', import.meta.url));
 
@@ -28,15 +28,9 @@ async function runAndKill(driver: DriverName, root: string, names: readonly stri
   await ended;
 }
 
-function answers(pod: Pod): Promise<boolean> {
+async function answers(pod: Pod): Promise<boolean> {
   const { host, port } = podAddress(pod, 8080) ?? { host: '', port: 0 };
-  return fetch(`http://${host}:${port}/`, {
-    signal: AbortSignal.timeout(1000),
-    headers: { connection: 'close' },
-  }).then(
-    (response) => response.ok,
-    () => false,
-  );
+  return (await tryHttp(host, port)) !== undefined;
 }
 
 /** Processes whose command line or environment names the directory. */
@@ -51,7 +45,7 @@ function processesOf(root: string): string[] {
 }
 
 describe('recovery by another driver', { skip: ociSkipReason() ?? false }, () => {
-  it('ends the containers and starts the pod anew', async () => {
+  it('ends the containers and starts the pod anew', async (t) => {
     const root = mkdtempSync(join(tmpdir(), 'knapsack-node-'));
     mkdirSync(join(root, 'store'));
     try {
@@ -60,6 +54,7 @@ describe('recovery by another driver', { skip: ociSkipReason() ?? false }, () =>
       const api = await startDurableApi(join(root, 'store'));
       const old = await api.client.get(pods, { namespace: 'default', name: 'moved' });
       const node = await startTestNode('process', { api, root });
+      t.after(() => node.close());
       const pod = await node.until('moved', 'a start', (p) => {
         return p.status?.containerStatuses?.[0]?.containerID?.startsWith('process://') === true;
       });
@@ -78,7 +73,7 @@ describe('recovery by another driver', { skip: ociSkipReason() ?? false }, () =>
 for (const driver of ['process', 'oci'] satisfies DriverName[]) {
   const skip = driver === 'oci' ? ociSkipReason() : undefined;
   describe(`recovery, ${driver} driver`, { skip: skip ?? false }, () => {
-    it('adopts what runs after SIGKILL, removes what has no pod, and leaves nothing at the end', async () => {
+    it('adopts what runs after SIGKILL, removes what has no pod, and leaves nothing at the end', async (t) => {
       const root = mkdtempSync(join(tmpdir(), 'knapsack-node-'));
       mkdirSync(join(root, 'store'));
       try {
@@ -98,6 +93,7 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
         process.kill(pidOf(victim), 'SIGKILL');
 
         const node = await startTestNode(driver, { api, root });
+        t.after(() => node.close());
         await waitFor('the orphan to end', async () => !(await answers(orphan)));
         const adopted = await node.untilReady('keep');
         const [before, after] = [keep, adopted].map((pod) => pod.status?.containerStatuses?.[0]);
@@ -133,14 +129,16 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
       }
     });
 
-    it('lets pods run on when it is closed without removing them', async () => {
+    it('lets pods run on when it is closed without removing them', async (t) => {
       const first = await startTestNode(driver);
+      t.after(() => first.close());
       await first.run('stays', {
         containers: [{ name: 'app', image: 'hello', ports: [{ containerPort: 8080 }] }],
       });
       await first.untilReady('stays');
       await first.agent.close({ removePods: false });
       const second = await startTestNode(driver, { api: first.api, root: join(first.dataDir, '..') });
+      t.after(() => second.close());
       const pod = await second.untilReady('stays');
       await waitFor('an answer', () => answers(pod));
       assert.equal(pod.status?.containerStatuses?.[0]?.restartCount, 0);

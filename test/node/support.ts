@@ -1,6 +1,7 @@
 /** A node agent on the real embedded API, with tiny Node apps and images made of directories. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
@@ -154,13 +155,13 @@ export async function startTestNode(
     images,
     ...options,
   });
-  const get = (name: string): Promise<Pod> => api.client.get(pods, { namespace: 'default', name });
+  const read = (name: string): Promise<Pod> => api.client.get(pods, { namespace: 'default', name });
   const until: TestNode['until'] = (name, what, check, timeoutMs = 30_000) => {
     let last: Pod | undefined;
     return waitFor(
       `${name}: ${what}`,
       async () => {
-        last = await get(name);
+        last = await read(name);
         return check(last) ? last : undefined;
       },
       timeoutMs,
@@ -173,7 +174,7 @@ export async function startTestNode(
     agent,
     images,
     dataDir,
-    get,
+    get: read,
     until,
     run: (name, spec, more = {}) =>
       api.client.create(pods, {
@@ -185,7 +186,7 @@ export async function startTestNode(
     untilReady: (name) => until(name, 'Ready', (pod) => condition(pod, 'Ready') === 'True'),
     gone: async (name) => {
       await waitFor(`${name} to be gone`, () =>
-        get(name).then(
+        read(name).then(
           () => false,
           (error: unknown) => isNotFound(error),
         ),
@@ -193,7 +194,7 @@ export async function startTestNode(
     },
     logs: async (name, more = {}) => {
       const chunks: Buffer[] = [];
-      const pod = await get(name);
+      const pod = await read(name);
       const options = {
         container: pod.spec?.containers[0]?.name ?? '',
         follow: false,
@@ -216,4 +217,26 @@ export async function startTestNode(
 
 export function condition(pod: Pod, type: string): string | undefined {
   return pod.status?.conditions?.find((c) => c.type === type)?.status;
+}
+
+/**
+ * The body of a 200, or undefined when there is none within half a second: behind a proxy even an address that is gone
+ * gets some answer. Leaves no connection behind.
+ */
+export function tryHttp(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const call = get({ host, port, agent: false }, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (body += chunk));
+      response.on('end', () => settle(response.statusCode === 200 ? body : undefined));
+    });
+    const settle = (body: string | undefined): void => {
+      clearTimeout(timer);
+      call.destroy();
+      resolve(body);
+    };
+    const timer = setTimeout(() => settle(undefined), 500);
+    call.on('error', () => settle(undefined));
+  });
 }
