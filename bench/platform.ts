@@ -102,8 +102,8 @@ try {
   // One uncounted round warms caches on both sides.
   for (let i = 0; i <= samples; i++) {
     await createAndWait(`zero-${i}`, 0);
-    const byHand = await startByHand(driver, platform.data);
     const fromZero = await get(info.gateway, `zero-${i}.default.example.com`, false);
+    const byHand = await startByHand(driver, platform.data);
     const applied = await createAndWait(`one-${i}`, 1);
     for (const name of [`zero-${i}`, `one-${i}`])
       await client.delete(knativeServices, { namespace: 'default', name });

@@ -150,6 +150,8 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   closers.defer(() => gateway.close(closeGraceMs));
   done('gateway and registry listening');
 
+  // Serving is started later, on top of pods.
+  let announce = (_pod: Pod): void => {};
   const agent = await startNodeAgent({
     client,
     informers,
@@ -159,6 +161,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     nodeName: hostname().toLowerCase(),
     driver: options.driver,
     images,
+    announce: (pod) => announce(pod),
     beforeStop: (pod) => gateway.drain(pod.metadata.uid ?? '', drainTime(pod)),
   });
   closers.defer(() => agent.close({ removePods: true }));
@@ -182,6 +185,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     gateway: { public: { ip: gateway.publicAddress.host }, private: { ip: local.host } },
   });
   await serving.start();
+  announce = (pod) => serving.announce(pod);
   closers.defer(() => serving.close());
   const eventing = await startEventing(env, {
     dataDir: data,

@@ -128,7 +128,9 @@ async function startContainer(data: string): Promise<number> {
   writeFileSync(join(work, 'config.json'), JSON.stringify(config));
   execFileSync('sh', ['-c', network], { stdio: 'ignore' });
   const began = performance.now();
-  const child = spawn('unshare', ['-m', 'sh', '-c', `${start} && { ${run}; }`], { stdio: 'ignore' });
+  // First the network, as any script would: a connection tried before the link is up hangs for a second.
+  execFileSync('sh', ['-c', start], { stdio: 'ignore' });
+  const child = spawn('unshare', ['-m', 'sh', '-c', run], { stdio: 'ignore' });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   try {
     await firstByte(address, 8080);

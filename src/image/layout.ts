@@ -1,5 +1,6 @@
 /** The `index.json` of an OCI image layout: the names of the images in it (OCI image specification, image-layout.md). */
-import { readFile, stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCode } from '../base/errors.ts';
 import { writeFileAtomic } from './files.ts';
@@ -27,7 +28,8 @@ export class LayoutIndex {
   async read(): Promise<RefMap> {
     let stamp;
     try {
-      const { mtimeNs, ino, size } = await stat(this.#path, { bigint: true });
+      // Synchronously: some microseconds, where a turn of the loop would let a starting pod wait for unrelated work.
+      const { mtimeNs, ino, size } = statSync(this.#path, { bigint: true });
       stamp = `${mtimeNs}/${ino}/${size}`;
     } catch (error) {
       if (systemCode(error) !== 'ENOENT') throw error;

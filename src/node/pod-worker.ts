@@ -180,8 +180,7 @@ export class PodWorker implements PodContext {
     const sandbox = await this.env.driver.createSandbox(makeSandboxSpec(this.env, this.#pod));
     this.#madeSandbox = sandbox;
     if (sandbox.portMap) {
-      const map = JSON.stringify(Object.fromEntries(sandbox.portMap));
-      this.#writer.setMeta({ annotations: { [portMapAnnotation]: map } });
+      this.#writer.setMeta({ annotations: portMapOf(sandbox) });
     }
     this.save();
     return sandbox;
@@ -204,18 +203,22 @@ export class PodWorker implements PodContext {
 
   publish(): void {
     if (this.#detached || this.#gone || (!this.#admitted && this.#unschedulable === undefined)) return;
-    this.#writer.set(
-      makeStatus({
-        pod: this.#pod,
-        records: this.#records,
-        unschedulable: this.#unschedulable,
-        podIP: this.#madeSandbox?.ip,
-        hostIP: this.env.hostIP,
-        verdict: this.#verdict,
-        startTime: this.#startTime,
-        now: this.env.clock.now(),
-      }),
-    );
+    const status = makeStatus({
+      pod: this.#pod,
+      records: this.#records,
+      unschedulable: this.#unschedulable,
+      podIP: this.#madeSandbox?.ip,
+      hostIP: this.env.hostIP,
+      verdict: this.#verdict,
+      startTime: this.#startTime,
+      now: this.env.clock.now(),
+    });
+    if (this.env.announce) {
+      const { metadata } = this.#pod;
+      const annotations = { ...metadata.annotations, ...portMapOf(this.#madeSandbox) };
+      this.env.announce({ ...this.#pod, metadata: { ...metadata, annotations }, status });
+    }
+    this.#writer.set(status);
   }
 
   save(): void {
@@ -433,4 +436,10 @@ function backoffMessage(pod: Pod, record: ContainerRecord, seconds: number): str
   const { namespace, name, uid } = pod.metadata;
   const wait = seconds >= 60 ? `${Math.floor(seconds / 60)}m${seconds % 60}s` : `${seconds}s`;
   return `back-off ${wait} restarting failed container=${record.spec.name} pod=${name}_${namespace}(${uid})`;
+}
+
+/** The annotation that says which ports of the host the pod got; none where ports are as declared. */
+function portMapOf(sandbox: Sandbox | undefined): { [annotation: string]: string } {
+  if (!sandbox?.portMap) return {};
+  return { [portMapAnnotation]: JSON.stringify(Object.fromEntries(sandbox.portMap)) };
 }

@@ -36,6 +36,10 @@ export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(false));
-    server.listen({ port, exclusive: true }, () => server.close(() => resolve(true)));
+    server.listen({ port, exclusive: true }, () => {
+      // The port is free again when `close` returns; its callback comes a turn of the loop later.
+      server.close();
+      resolve(true);
+    });
   });
 }

@@ -44,6 +44,8 @@ export function revisionController(env: ServingEnv, resolver: ImageResolver): Co
 
   return {
     name: 'revision',
+    // A starting pod changes several times within milliseconds; one look at the end of that is enough.
+    restMs: 5,
     root: revisions,
     owns: [deployments, podAutoscalers],
     watches: [

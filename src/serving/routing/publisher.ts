@@ -52,6 +52,8 @@ export class RoutePublisher {
   readonly #dirtyBackends = new Set<string>();
   /** Backend key → uids of pods that get nothing new. */
   readonly #excluded = new Map<string, ReadonlySet<string>>();
+  /** By uid: pods with the status that {@link announce} told last. */
+  readonly #announced = new Map<string, Pod>();
   #scheduled = false;
   #sent: Promise<void> = Promise.resolve();
 
@@ -69,7 +71,8 @@ export class RoutePublisher {
     this.#unsubscribe.push(
       this.#ingresses.onChange(({ type, object }) => this.#claim(object, type === 'deleted')),
       this.#revisions.onChange(({ object }) => this.#touch(keyOf(object))),
-      this.#pods.onChange(({ object }) => {
+      this.#pods.onChange(({ type, object }) => {
+        if (type === 'deleted') this.#announced.delete(object.metadata.uid ?? '');
         const revision = revisionOf(object);
         if (revision) this.#touch(revision);
       }),
@@ -103,6 +106,18 @@ export class RoutePublisher {
   /** Ends {@link exclude}: pods that still run may serve again. */
   include(backend: string): void {
     if (this.#excluded.delete(backend)) this.#touch(backend);
+  }
+
+  /**
+   * Takes a pod's status from whoever makes it, before the API has it. The API still decides which pods there are and
+   * which are to go.
+   */
+  announce(pod: Pod): void {
+    const revision = revisionOf(pod);
+    const isKnown = this.#pods.get(keyOf(pod))?.metadata.uid === pod.metadata.uid;
+    if (!revision || !isKnown) return;
+    this.#announced.set(pod.metadata.uid ?? '', pod);
+    this.#touch(revision);
   }
 
   #claim(ingress: Ingress, deleted: boolean): void {
@@ -194,7 +209,15 @@ export class RoutePublisher {
       namespace,
       labels: { [labels.revisionUid]: revision.metadata.uid ?? '' },
     });
-    return makeBackend(revision, pods, this.#excluded.get(key) ?? none);
+    const newest = pods.map((pod) => this.#withAnnounced(pod));
+    return makeBackend(revision, newest, this.#excluded.get(key) ?? none);
+  }
+
+  #withAnnounced(pod: Pod): Pod {
+    const announced = this.#announced.get(pod.metadata.uid ?? '');
+    if (!announced) return pod;
+    const { annotations } = announced.metadata;
+    return { ...pod, metadata: { ...pod.metadata, annotations }, status: announced.status };
   }
 
   #isNamed(key: string, cache: Map<string, boolean>): boolean {
