@@ -2,6 +2,7 @@
 import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
 import type { Node } from '../api/kubernetes/nodes.ts';
 import { parseQuantity } from '../api/kubernetes/quantity.ts';
+import { matchesLabels, matchesRequirement } from '../api/kubernetes/selectors.ts';
 import type { Container, Pod } from '../api/pods.ts';
 
 type Requirement = KubernetesTypes['core.v1.NodeSelectorRequirement'];
@@ -65,9 +66,7 @@ export function whyUnschedulable(pod: Pod, node: Node, running: Iterable<Pod>): 
 
 function matchesNode(pod: Pod, node: Node): boolean {
   const labels = node.metadata.labels ?? {};
-  const selected = Object.entries(pod.spec?.nodeSelector ?? {}).every(
-    ([key, value]) => labels[key] === value,
-  );
+  const selected = matchesLabels(pod.spec?.nodeSelector ?? {}, labels);
   const terms =
     pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   if (!selected || !terms) return selected;
@@ -80,21 +79,10 @@ function matchesNode(pod: Pod, node: Node): boolean {
   );
 }
 
-function matches({ operator, values = [] }: Requirement, value: string | undefined): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return Number(value) > Number(values[0]);
-    case 'Lt':
-      return Number(value) < Number(values[0]);
-    default:
-      return false;
-  }
+/** As for labels, and by number. */
+function matches(requirement: Requirement, value: string | undefined): boolean {
+  const { operator, values = [] } = requirement;
+  if (operator === 'Gt') return Number(value) > Number(values[0]);
+  if (operator === 'Lt') return Number(value) < Number(values[0]);
+  return matchesRequirement(requirement, value);
 }

@@ -1,10 +1,11 @@
 /** autoscaling.internal.knative.dev/v1alpha1 PodAutoscaler and Metric: how a revision is scaled, and what is measured. */
+import { readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { webhookDenial } from '../knative/field-errors.ts';
 import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
-import { readyColumns, servingWebhook } from '../serving/columns.ts';
 import { admissionConfig } from '../serving/config/admission.ts';
+import { servingWebhook } from '../serving/labels.ts';
 import { autoscalingKey, kpaClass, validateScalingAnnotations } from './annotations.ts';
 
 const internalGroup = 'autoscaling.internal.knative.dev';

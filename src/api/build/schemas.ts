@@ -1,35 +1,21 @@
 /** Shapes that builds and build templates share (knative/build v1alpha1). */
+import { containerProperties } from '../knative/container.ts';
+import { boolean, int64, string } from '../knative/values.ts';
 import type { Infer, Schema } from '../schema.ts';
-
-const string = { type: 'string' } as const;
-const boolean = { type: 'boolean' } as const;
-const strings = { type: 'array', items: string } as const;
 
 /** A core/v1 Container whose name is optional: unnamed steps are numbered. */
 export const stepSchema = {
   type: 'object',
   properties: {
-    name: string,
-    image: string,
-    imagePullPolicy: string,
-    command: strings,
-    args: strings,
-    workingDir: string,
-    env: { type: 'array', items: { $ref: 'core.v1.EnvVar' } },
-    envFrom: { type: 'array', items: { $ref: 'core.v1.EnvFromSource' } },
+    ...containerProperties,
     ports: { type: 'array', items: { $ref: 'core.v1.ContainerPort' } },
-    resources: { $ref: 'core.v1.ResourceRequirements' },
-    volumeMounts: { type: 'array', items: { $ref: 'core.v1.VolumeMount' } },
     volumeDevices: { type: 'array', items: { $ref: 'core.v1.VolumeDevice' } },
     lifecycle: { $ref: 'core.v1.Lifecycle' },
     livenessProbe: { $ref: 'core.v1.Probe' },
     readinessProbe: { $ref: 'core.v1.Probe' },
-    securityContext: { $ref: 'core.v1.SecurityContext' },
     stdin: boolean,
     stdinOnce: boolean,
     tty: boolean,
-    terminationMessagePath: string,
-    terminationMessagePolicy: string,
   },
 } as const satisfies Schema;
 
@@ -64,7 +50,7 @@ export const volumesSchema = { type: 'array', items: { $ref: 'core.v1.Volume' } 
 export const templateSpecSchema = {
   type: 'object',
   properties: {
-    generation: { type: 'integer', format: 'int64' },
+    generation: int64,
     parameters: {
       type: 'array',
       items: {

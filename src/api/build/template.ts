@@ -1,6 +1,7 @@
 /** build.knative.dev/v1alpha1 BuildTemplate and ClusterBuildTemplate: steps with parameters, for many builds. */
+import { ageColumn } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
-import { defineResource, type Column, type ObjectOf } from '../resource.ts';
+import { defineResource, type ObjectOf, type ResourceDef } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import { buildGroup } from './build.ts';
 import { templateSpecSchema } from './schemas.ts';
@@ -17,36 +18,24 @@ export const templateSchema = {
 
 export type BuildTemplate = ObjectOf<typeof templateSchema>;
 
-const age: Column = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' };
+/** The two kinds differ only in their scope. */
+function defineTemplates(kind: string, namespaced: boolean): ResourceDef<BuildTemplate> {
+  return defineResource({
+    group: buildGroup,
+    version: 'v1alpha1',
+    kind,
+    plural: `${kind.toLowerCase()}s`,
+    categories: ['all', 'knative'],
+    namespaced,
+    builtin: false,
+    schema: templateSchema,
+    subresources: { status: true },
+    columns: [ageColumn],
+    validate: (template, context) =>
+      context.subresource ? [] : validateTemplate(template.metadata.name, template.spec),
+    denial: buildDenial,
+  });
+}
 
-export const buildTemplates = defineResource({
-  group: buildGroup,
-  version: 'v1alpha1',
-  kind: 'BuildTemplate',
-  plural: 'buildtemplates',
-  categories: ['all', 'knative'],
-  namespaced: true,
-  builtin: false,
-  schema: templateSchema,
-  subresources: { status: true },
-  columns: [age],
-  validate: (template, context) =>
-    context.subresource ? [] : validateTemplate(template.metadata.name, template.spec),
-  denial: buildDenial,
-});
-
-export const clusterBuildTemplates = defineResource({
-  group: buildGroup,
-  version: 'v1alpha1',
-  kind: 'ClusterBuildTemplate',
-  plural: 'clusterbuildtemplates',
-  categories: ['all', 'knative'],
-  namespaced: false,
-  builtin: false,
-  schema: templateSchema,
-  subresources: { status: true },
-  columns: [age],
-  validate: (template, context) =>
-    context.subresource ? [] : validateTemplate(template.metadata.name, template.spec),
-  denial: buildDenial,
-});
+export const buildTemplates = defineTemplates('BuildTemplate', true);
+export const clusterBuildTemplates = defineTemplates('ClusterBuildTemplate', false);

@@ -1,5 +1,6 @@
 /** eventing.knative.dev/v1 Broker: takes events in, and hands them to the triggers that want them. */
 import { deepEqual } from '../../base/json.ts';
+import { ageColumn, readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { addressableSchema, referenceSchema } from '../knative/duck.ts';
 import { fault, missingField, webhookDenial } from '../knative/field-errors.ts';
@@ -7,14 +8,12 @@ import { setUserAnnotations } from '../knative/users.ts';
 import { defineResource, type AdmissionContext, type Issue, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import {
-  ageColumn,
   defaultDestination,
   deliverySchema,
   deliveryStatusProperties,
   eventingGroup,
   eventingWebhook,
   isSpecWrite,
-  readyColumns,
   textChanged,
   validateDelivery,
 } from './ducks.ts';

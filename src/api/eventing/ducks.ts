@@ -1,6 +1,6 @@
 /** Shapes that the kinds of eventing share, their defaults and faults (knative/eventing pkg/apis/duck/v1). */
 import { parsePeriod } from '../../base/period.ts';
-import type { AdmissionContext, Column, Issue } from '../resource.ts';
+import type { AdmissionContext, Issue } from '../resource.ts';
 import type { Infer, Schema } from '../schema.ts';
 import { destinationSchema, type Destination } from '../knative/duck.ts';
 import { fault, invalidValue, join, missingField } from '../knative/field-errors.ts';
@@ -29,14 +29,6 @@ export const deliveryStatusProperties = {
   deadLetterSinkCACerts: { type: 'string' },
   deadLetterSinkAudience: { type: 'string' },
 } as const satisfies { [name: string]: Schema };
-
-export const ageColumn: Column = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' };
-
-/** Ready and Reason of the happy condition. */
-export const readyColumns: readonly Column[] = [
-  { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-  { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].reason' },
-];
 
 /** A reference without a namespace means the one of its object. Mutates. */
 export function defaultDestination(

@@ -1,4 +1,5 @@
 /** eventing.knative.dev/v1 Trigger: which events of a broker go to which subscriber. */
+import { ageColumn, readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { destinationSchema } from '../knative/duck.ts';
 import { fault, missingField, webhookDenial } from '../knative/field-errors.ts';
@@ -6,14 +7,12 @@ import { setUserAnnotations } from '../knative/users.ts';
 import { defineResource, type AdmissionContext, type Issue, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import {
-  ageColumn,
   defaultDestination,
   deliverySchema,
   deliveryStatusProperties,
   eventingGroup,
   eventingWebhook,
   isSpecWrite,
-  readyColumns,
   textChanged,
   validateDelivery,
   validateDestination,

@@ -12,22 +12,28 @@ export function matchesSelector(selector: LabelSelector | undefined, labels: Lab
   const have = labels ?? {};
   for (const [key, value] of Object.entries(selector.matchLabels ?? {}))
     if (have[key] !== value) return false;
-  return (selector.matchExpressions ?? []).every((requirement) => {
-    const value = have[requirement.key];
-    const values = requirement.values ?? [];
-    switch (requirement.operator) {
-      case 'In':
-        return value !== undefined && values.includes(value);
-      case 'NotIn':
-        return value === undefined || !values.includes(value);
-      case 'Exists':
-        return value !== undefined;
-      case 'DoesNotExist':
-        return value === undefined;
-      default:
-        return false;
-    }
-  });
+  return (selector.matchExpressions ?? []).every((requirement) =>
+    matchesRequirement(requirement, have[requirement.key]),
+  );
+}
+
+/** Whether a label's value (undefined: there is no such label) is as one requirement of a selector asks. */
+export function matchesRequirement(
+  { operator, values = [] }: { readonly operator: string; readonly values?: readonly string[] },
+  value: string | undefined,
+): boolean {
+  switch (operator) {
+    case 'In':
+      return value !== undefined && values.includes(value);
+    case 'NotIn':
+      return value === undefined || !values.includes(value);
+    case 'Exists':
+      return value !== undefined;
+    case 'DoesNotExist':
+      return value === undefined;
+    default:
+      return false;
+  }
 }
 
 /** Whether labels contain all of a plain map (Service selectors). An empty map matches everything. */

@@ -1,11 +1,10 @@
 /** networking.internal.knative.dev/v1alpha1 Certificate and ClusterDomainClaim: data for certificate and domain owners. */
+import { readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
+import { intOrString, string, strings } from '../knative/values.ts';
 import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
-import { readyColumns } from '../serving/columns.ts';
 import { networkingGroup } from './ingress.ts';
-
-const string = { type: 'string' } as const;
 
 export const certificateSchema = {
   type: 'object',
@@ -14,7 +13,7 @@ export const certificateSchema = {
     spec: {
       type: 'object',
       required: ['dnsNames', 'secretName'],
-      properties: { dnsNames: { type: 'array', items: string }, domain: string, secretName: string },
+      properties: { dnsNames: strings, domain: string, secretName: string },
     },
     status: {
       type: 'object',
@@ -27,7 +26,7 @@ export const certificateSchema = {
             properties: {
               serviceName: string,
               serviceNamespace: string,
-              servicePort: { 'x-kubernetes-int-or-string': true },
+              servicePort: intOrString,
               url: string,
             },
           },

@@ -1,14 +1,11 @@
 /** networking.internal.knative.dev/v1alpha1 Ingress: host rules with percentage splits, for an ingress implementation. */
+import { readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
+import { boolean, intOrString, string, stringMap, strings } from '../knative/values.ts';
 import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Infer, Schema } from '../schema.ts';
-import { readyColumns } from '../serving/columns.ts';
 
 export const networkingGroup = 'networking.internal.knative.dev';
-
-const string = { type: 'string' } as const;
-const strings = { type: 'array', items: string } as const;
-const stringMap = { type: 'object', additionalProperties: string } as const;
 
 const loadBalancerSchema = {
   type: 'object',
@@ -17,7 +14,7 @@ const loadBalancerSchema = {
       type: 'array',
       items: {
         type: 'object',
-        properties: { domain: string, domainInternal: string, ip: string, meshOnly: { type: 'boolean' } },
+        properties: { domain: string, domainInternal: string, ip: string, meshOnly: boolean },
       },
     },
   },
@@ -31,7 +28,7 @@ const splitSchema = {
     percent: { type: 'integer' },
     serviceName: string,
     serviceNamespace: string,
-    servicePort: { 'x-kubernetes-int-or-string': true },
+    servicePort: intOrString,
   },
 } as const satisfies Schema;
 

@@ -1,8 +1,8 @@
 /** networking.internal.knative.dev/v1alpha1 ServerlessService: the addresses of a Revision that may be at zero. */
+import { readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
-import { readyColumns } from '../serving/columns.ts';
 import { networkingGroup } from './ingress.ts';
 
 export const serverlessServiceSchema = {

@@ -1,13 +1,13 @@
 /** serving.knative.dev/v1 Configuration: the template that Revisions are stamped from. */
+import { readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { setUserAnnotations } from '../knative/users.ts';
 import { webhookDenial } from '../knative/field-errors.ts';
 import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import { defaultConfigurationSpec } from './defaults.ts';
-import { servingGroup } from './labels.ts';
+import { servingGroup, servingWebhook } from './labels.ts';
 import { revisionTemplateSchema } from './pod-spec.ts';
-import { readyColumns, servingWebhook } from './columns.ts';
 import { validateConfiguration } from './validation/service.ts';
 
 export const configurationSchema = {

@@ -1,6 +1,8 @@
-/** Label and annotation keys of serving.knative.dev and its neighbours. */
+/** Names of serving.knative.dev and its neighbours: the group, its webhook, labels and annotations. */
 
 export const servingGroup = 'serving.knative.dev';
+/** The webhook that refusals name. */
+export const servingWebhook = 'validation.webhook.serving.knative.dev';
 
 export const labels = {
   service: `${servingGroup}/service`,

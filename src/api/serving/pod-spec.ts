@@ -2,15 +2,9 @@
  * The part of a PodSpec that a revision may set. Members of Kubernetes' PodSpec that are missing here are unknown fields:
  * pruned, or refused under strict validation. Members behind a feature flag are here and judged in validation.
  */
+import { containerProperties } from '../knative/container.ts';
+import { boolean, int32, int64, intOrString, string, stringMap, strings } from '../knative/values.ts';
 import type { Infer, Schema } from '../schema.ts';
-
-const string = { type: 'string' } as const;
-const boolean = { type: 'boolean' } as const;
-const int32 = { type: 'integer', format: 'int32' } as const;
-const int64 = { type: 'integer', format: 'int64' } as const;
-const strings = { type: 'array', items: string } as const;
-const stringMap = { type: 'object', additionalProperties: string } as const;
-const intOrString = { 'x-kubernetes-int-or-string': true } as const;
 
 /** Ports are optional here: a probe without one means the serving container's port. */
 const probeSchema = {
@@ -46,12 +40,7 @@ export type RevisionProbe = Infer<typeof probeSchema>;
 const containerSchema = {
   type: 'object',
   properties: {
-    name: string,
-    image: string,
-    imagePullPolicy: string,
-    command: strings,
-    args: strings,
-    workingDir: string,
+    ...containerProperties,
     ports: {
       type: 'array',
       items: {
@@ -60,16 +49,9 @@ const containerSchema = {
         properties: { name: string, containerPort: int32, hostPort: int32, hostIP: string, protocol: string },
       },
     },
-    env: { type: 'array', items: { $ref: 'core.v1.EnvVar' } },
-    envFrom: { type: 'array', items: { $ref: 'core.v1.EnvFromSource' } },
-    resources: { $ref: 'core.v1.ResourceRequirements' },
-    volumeMounts: { type: 'array', items: { $ref: 'core.v1.VolumeMount' } },
     livenessProbe: probeSchema,
     readinessProbe: probeSchema,
     startupProbe: probeSchema,
-    securityContext: { $ref: 'core.v1.SecurityContext' },
-    terminationMessagePath: string,
-    terminationMessagePolicy: string,
   },
 } as const satisfies Schema;
 

@@ -1,12 +1,12 @@
 /** serving.knative.dev/v1 Revision: code and settings at one moment, never changed afterwards. */
+import { readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { webhookDenial } from '../knative/field-errors.ts';
 import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import { defaultRevision } from './defaults.ts';
-import { labels, servingGroup } from './labels.ts';
+import { labels, servingGroup, servingWebhook } from './labels.ts';
 import { revisionSpecSchema } from './pod-spec.ts';
-import { readyColumns, servingWebhook } from './columns.ts';
 import { validateRevision } from './validation/service.ts';
 
 const containerStatuses = {

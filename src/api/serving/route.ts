@@ -1,14 +1,14 @@
 /** serving.knative.dev/v1 Route: host names, and how their traffic is shared among Revisions. */
 import { addressableSchema } from '../knative/duck.ts';
+import { readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { setUserAnnotations } from '../knative/users.ts';
 import { webhookDenial } from '../knative/field-errors.ts';
 import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import { defaultTraffic } from './defaults.ts';
-import { servingGroup } from './labels.ts';
+import { servingGroup, servingWebhook } from './labels.ts';
 import { trafficSchema } from './pod-spec.ts';
-import { readyColumns, servingWebhook } from './columns.ts';
 import { validateRoute } from './validation/service.ts';
 
 export const routeSchema = {

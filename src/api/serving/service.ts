@@ -1,13 +1,13 @@
 /** serving.knative.dev/v1 Service: a workload with its configuration and its route. */
 import { addressableSchema } from '../knative/duck.ts';
+import { readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { setUserAnnotations } from '../knative/users.ts';
 import { webhookDenial } from '../knative/field-errors.ts';
 import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
-import { readyColumns, servingWebhook } from './columns.ts';
 import { defaultServiceSpec } from './defaults.ts';
-import { servingGroup } from './labels.ts';
+import { servingGroup, servingWebhook } from './labels.ts';
 import { revisionTemplateSchema, trafficSchema } from './pod-spec.ts';
 import { validateService } from './validation/service.ts';
 

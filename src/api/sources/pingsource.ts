@@ -1,16 +1,10 @@
 /** sources.knative.dev/v1 PingSource: sends the same event again and again, as a clock says. */
+import { ageColumn, readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { destinationSchema } from '../knative/duck.ts';
 import { invalidKey, invalidValue, multipleOneOf, webhookDenial } from '../knative/field-errors.ts';
 import { setUserAnnotations } from '../knative/users.ts';
-import {
-  ageColumn,
-  defaultDestination,
-  eventingWebhook,
-  isSpecWrite,
-  readyColumns,
-  validateDestination,
-} from '../eventing/ducks.ts';
+import { defaultDestination, eventingWebhook, isSpecWrite, validateDestination } from '../eventing/ducks.ts';
 import { defineResource, type Issue, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import { InvalidScheduleError, parseSchedule } from './schedule.ts';
