@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that any Node.js can run it far enough to find the right one.
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -30,7 +30,8 @@ function useCompileCache() {
   } catch {
     return; // Not ours to write (another user's clone): it works without, a little slower.
   }
-  const filled = `${directory}/filled-by-${process.versions.node}`;
+  const { version } = JSON.parse(readFileSync(fromHere('../package.json'), 'utf8'));
+  const filled = `${directory}/filled-for-${version}-by-${process.versions.node}`;
   if (process.argv[2] === 'up' && !existsSync(filled)) {
     const env = { ...process.env, NODE_COMPILE_CACHE: directory };
     const { status } = spawnSync(process.execPath, [fromHere('../src/cli/fill-compile-cache.ts')], { env });

@@ -15,7 +15,7 @@ import { gzipSync } from 'node:zlib';
 import { baseImageName } from '../../src/image/build/base.ts';
 import { ignoreFilter, type IgnoreDialect } from '../../src/image/build/ignore.ts';
 import { buildNodeImage, type BuiltImage } from '../../src/image/build/node-image.ts';
-import { readNodeProject, simpleWords } from '../../src/image/build/node-project.ts';
+import { projectName, readNodeProject, simpleWords } from '../../src/image/build/node-project.ts';
 import { shippedImages } from '../../src/image/build/tools.ts';
 import { parseReference } from '../../src/image/reference.ts';
 import { ImageStore } from '../../src/image/store.ts';
@@ -376,4 +376,21 @@ describe('images of this machine', { skip: process.platform !== 'linux' && 'Linu
     });
     assert.equal(output, `${process.version} root\n`);
   });
+});
+
+describe('the name of an image that nobody named', () => {
+  const table: [string, Files, string | RegExp][] = [
+    ['is that of package.json', { 'package.json': { name: 'hello' } }, 'hello'],
+    ['has no scope', { 'package.json': { name: '@me/My_App.js' } }, 'my-app-js'],
+    ['is that of the folder without package.json', { 'index.js': '' }, /^[a-z0-9-]+$/],
+    ['is never empty', { 'package.json': { name: '***' } }, 'app'],
+  ];
+  for (const [what, files, expected] of table) {
+    it(what, async () => {
+      await using directory = await temporaryDirectory();
+      writeFiles(directory.path, files);
+      const name = projectName(directory.path);
+      assert.match(name, typeof expected === 'string' ? new RegExp(`^${expected}$`) : expected);
+    });
+  }
 });

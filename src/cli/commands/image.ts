@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { dataOption, outputOption, quietOption, type Command } from '../command.ts';
 import { dataDirectory } from '../data-dir.ts';
-import { KnapsackError } from '../../base/errors.ts';
 import { printResult, progressTo } from '../output.ts';
 
 export const imageBuild: Command = {
@@ -18,13 +17,18 @@ export const imageBuild: Command = {
       type: 'string',
       short: 't',
       placeholder: 'NAME',
-      description: 'name of the image, e.g. docker.io/me/app:v1',
+      description:
+        'name of the image, e.g. docker.io/me/app:v1 (default: registry.knapsack.local/ and the name in package.json)',
     },
     data: dataOption,
     output: outputOption,
     quiet: quietOption,
   },
   examples: [
+    {
+      command: 'knapsack image build .',
+      explains: 'as registry.knapsack.local/ and the name in package.json',
+    },
     { command: 'knapsack image build . -t docker.io/me/hello', explains: 'then use that name in a manifest' },
     {
       command: 'knapsack image build app -t registry.knapsack.local/app:v2 -o json',
@@ -32,17 +36,17 @@ export const imageBuild: Command = {
     },
   ],
   async run([directory = '.'], options, io) {
-    const name = options['tag'];
-    if (typeof name !== 'string')
-      throw new KnapsackError('CLI_USAGE', 'say how the image is to be called: -t NAME');
     const progress = progressTo(io, options['quiet'] === true);
     const began = performance.now();
-    const { ImageStore } = await import('../../image/store.ts');
+    const { embeddedRegistry, ImageStore } = await import('../../image/store.ts');
+    const { projectName } = await import('../../image/build/node-project.ts');
     const { buildNodeImage } = await import('../../image/build/node-image.ts');
     const { shippedImages } = await import('../../image/build/tools.ts');
     const { formatReference } = await import('../../image/reference.ts');
     const directoryOfImages = join(dataDirectory(options, io.env), 'images');
     const store = await ImageStore.open(directoryOfImages, { shipped: shippedImages() });
+    const tag = options['tag'];
+    const name = typeof tag === 'string' ? tag : `${embeddedRegistry}/${projectName(directory)}`;
     const built = await buildNodeImage({ directory, name, store }, (line) => progress.note(`  ${line}`));
     const image = formatReference(built.reference);
     progress.done(`built ${image}`, performance.now() - began);
@@ -66,7 +70,7 @@ export const imageList: Command = {
       io,
       options,
       { images },
-      text || 'no images yet; make one with `knapsack image build DIR -t NAME`',
+      text || 'no images yet; make one with `knapsack image build DIR`',
     );
     return 0;
   },

@@ -1,6 +1,6 @@
 /** How a Node.js project is started and what it depends on, read from its package.json. */
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { join, posix, relative } from 'node:path';
+import { basename, join, posix, relative, resolve } from 'node:path';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 
 export interface NodeProject {
@@ -18,6 +18,7 @@ export interface NodeProject {
 }
 
 interface PackageJson {
+  readonly name: unknown;
   readonly scripts: { readonly [name: string]: unknown };
   readonly main: unknown;
   readonly dependencies: { readonly [name: string]: unknown };
@@ -40,10 +41,25 @@ function readPackageJson(directory: string): PackageJson | undefined {
   } catch (error) {
     throw new KnapsackError('IMAGE_BUILD_NO_PROJECT', `${path} cannot be read: ${messageOf(error)}`);
   }
-  const { scripts, main, dependencies } = value as { [key: string]: unknown };
+  const { name, scripts, main, dependencies } = value as { [key: string]: unknown };
   const fields = (part: unknown): { [name: string]: unknown } =>
     typeof part === 'object' && part !== null ? { ...part } : {};
-  return { scripts: fields(scripts), main, dependencies: fields(dependencies) };
+  return { name, scripts: fields(scripts), main, dependencies: fields(dependencies) };
+}
+
+/**
+ * A repository name for the project: what package.json calls it, without scope, else the folder's name, with what image
+ * names do not allow replaced.
+ */
+export function projectName(directory: string): string {
+  const { name } = readPackageJson(directory) ?? {};
+  const own = typeof name === 'string' && name !== '' ? name : basename(resolve(directory));
+  const cleaned = own
+    .toLowerCase()
+    .replace(/^@[^/]*\//, '')
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-+|-+$/g, '');
+  return cleaned || 'app';
 }
 
 /** Words of a command line without shell syntax; undefined when a shell would have to interpret it. */
