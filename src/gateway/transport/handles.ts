@@ -9,6 +9,7 @@
 import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { messageOf } from '../../base/errors.ts';
+import { BACKLOG, HandledConnection, plainAddress } from './connection.ts';
 import {
   FAILED,
   PENDING,
@@ -35,7 +36,6 @@ import {
 const BULK_BYTES = 262_144;
 /** Private buffers in use or pooled, over all connections: 64 MiB. Beyond, bulk transfers use the shared buffer. */
 const MAX_BULK_BUFFERS = 256;
-const BACKLOG = 4096;
 const UV_EOF = -4095;
 
 /** A write request that waits, with what it keeps alive. */
@@ -94,14 +94,7 @@ export class HandleTransport implements Transport {
     handle.onconnection = (status, accepted) => {
       if (status !== 0 || !accepted) return;
       const connection = new HandleConnection(this, accepted, true);
-      try {
-        onConnection(connection);
-      } catch (fault) {
-        this.onFault(fault);
-        connection.destroy();
-        return;
-      }
-      connection.start();
+      if (connection.introduce(onConnection)) connection.start();
     };
     if (error === 0) error = handle.listen(BACKLOG);
     const bound: { address?: string; port?: number } = {};
@@ -177,16 +170,7 @@ function onRead(this: TcpHandle): Buffer | undefined {
   return this.reader?.read();
 }
 
-const silent: ConnectionHandler = {
-  onConnect() {},
-  onData() {},
-  onEnd() {},
-  onDrain() {},
-  onError() {},
-};
-
-class HandleConnection implements Connection {
-  handler: ConnectionHandler = silent;
+class HandleConnection extends HandledConnection {
   readonly remoteAddress: string = '';
   readonly handle: TcpHandle;
   readonly transport: HandleTransport;
@@ -194,7 +178,6 @@ class HandleConnection implements Connection {
   /** The private buffer belongs to a write that waits. */
   lent = false;
   #bulk = false;
-  #closed = false;
   #established: boolean;
   #paused = false;
   #ended = false;
@@ -202,6 +185,7 @@ class HandleConnection implements Connection {
   #waiting = 0;
 
   constructor(transport: HandleTransport, handle: TcpHandle, accepted: boolean) {
+    super(transport.onFault);
     this.transport = transport;
     this.handle = handle;
     this.buffer = transport.shared;
@@ -222,7 +206,7 @@ class HandleConnection implements Connection {
   }
 
   start(): void {
-    if (!this.#closed && !this.#paused) this.handle.readStart();
+    if (!this.closed && !this.#paused) this.handle.readStart();
   }
 
   connect(request: ConnectRequest, host: string, port: number): void {
@@ -233,22 +217,22 @@ class HandleConnection implements Connection {
         : this.handle.connect(request, host, port);
     } catch (fault) {
       // An address that is no IP address.
-      queueMicrotask(() => this.#fail(messageOf(fault)));
+      queueMicrotask(() => this.fail(messageOf(fault)));
       return;
     }
-    if (error !== 0) queueMicrotask(() => this.#fail(getSystemErrorName(error)));
+    if (error !== 0) queueMicrotask(() => this.fail(getSystemErrorName(error)));
   }
 
   connected(status: number): void {
-    if (this.#closed) return;
-    if (status !== 0) return this.#fail(getSystemErrorName(status));
+    if (this.closed) return;
+    if (status !== 0) return this.fail(getSystemErrorName(status));
     this.#established = true;
     this.start();
-    this.#guard(() => this.handler.onConnect());
+    this.guard(() => this.handler.onConnect());
   }
 
   read(): Buffer | undefined {
-    if (this.#closed) return undefined;
+    if (this.closed) return undefined;
     const { streamBaseState, kReadBytesOrError } = this.transport.binding;
     const n = streamBaseState[kReadBytesOrError] ?? 0;
     if (n > 0) {
@@ -258,13 +242,13 @@ class HandleConnection implements Connection {
       try {
         this.handler.onData(this.buffer, n);
       } catch (fault) {
-        this.#fault(fault);
+        this.fault(fault);
       }
       transport.reading = outer;
       return this.#nextBuffer();
     }
-    if (n === UV_EOF) this.#guard(() => this.handler.onEnd());
-    else if (n < 0) this.#fail(getSystemErrorName(n));
+    if (n === UV_EOF) this.guard(() => this.handler.onEnd());
+    else if (n < 0) this.fail(getSystemErrorName(n));
     return undefined;
   }
 
@@ -272,7 +256,7 @@ class HandleConnection implements Connection {
   #nextBuffer(): Buffer | undefined {
     const { shared, bulkBuffers } = this.transport;
     const isPrivate = this.buffer !== shared;
-    if (this.#closed) {
+    if (this.closed) {
       if (isPrivate && !this.lent) bulkBuffers.give(this.buffer);
       this.buffer = shared;
       return undefined;
@@ -292,7 +276,7 @@ class HandleConnection implements Connection {
   }
 
   write(bytes: Buffer, start: number, end: number): WriteOutcome {
-    if (this.#closed || this.#broken || this.#ended) return FAILED;
+    if (this.closed || this.#broken || this.#ended) return FAILED;
     const outcome = this.transport.write(this, bytes, start, end);
     if (outcome === PENDING) this.#waiting++;
     else if (outcome === FAILED) this.#broken = true;
@@ -301,20 +285,20 @@ class HandleConnection implements Connection {
 
   written(status: number): void {
     this.#waiting--;
-    if (this.#closed) return;
+    if (this.closed) return;
     if (status !== 0) this.#broken = true;
     // Drained also when it failed: the reader of the other side must not wait for ever.
-    if (this.#waiting === 0) this.#guard(() => this.handler.onDrain());
+    if (this.#waiting === 0) this.guard(() => this.handler.onDrain());
   }
 
   pause(): void {
-    if (this.#paused || this.#closed) return;
+    if (this.#paused || this.closed) return;
     this.#paused = true;
     if (this.#established) this.handle.readStop();
   }
 
   resume(): void {
-    if (!this.#paused || this.#closed) return;
+    if (!this.#paused || this.closed) return;
     this.#paused = false;
     if (this.#established) this.handle.readStart();
   }
@@ -324,7 +308,7 @@ class HandleConnection implements Connection {
   }
 
   end(): void {
-    if (this.#closed || this.#ended) return;
+    if (this.closed || this.#ended) return;
     this.#ended = true;
     const request = new this.transport.binding.ShutdownWrap();
     request.oncomplete = () => {};
@@ -333,24 +317,23 @@ class HandleConnection implements Connection {
   }
 
   destroy(): void {
-    if (this.#closed) return;
+    if (this.closed) return;
     this.#release();
     this.handle.close();
   }
 
   reset(): void {
-    if (this.#closed) return;
+    if (this.closed) return;
     this.#release();
     if (this.handle.reset() !== 0) this.handle.close();
   }
 
   keepAlive(seconds: number): void {
-    if (!this.#closed) this.handle.setKeepAlive(true, seconds);
+    if (!this.closed) this.handle.setKeepAlive(true, seconds);
   }
 
   #release(): void {
-    this.#closed = true;
-    this.handler = silent;
+    this.silence();
     if (this.#established && !this.#paused) this.handle.readStop();
     // During onData the buffer is still being looked at; #nextBuffer returns it then.
     if (this.buffer !== this.transport.shared && this.transport.reading !== this && !this.lent) {
@@ -358,35 +341,4 @@ class HandleConnection implements Connection {
       this.buffer = this.transport.shared;
     }
   }
-
-  #fail(code: string): void {
-    if (this.#closed) return;
-    const { handler } = this;
-    this.destroy();
-    try {
-      handler.onError(code);
-    } catch (fault) {
-      this.transport.onFault(fault);
-    }
-  }
-
-  #guard(fn: () => void): void {
-    try {
-      fn();
-    } catch (fault) {
-      this.#fault(fault);
-    }
-  }
-
-  #fault(fault: unknown): void {
-    this.transport.onFault(fault);
-    this.#fail('EPROTO');
-  }
-}
-
-/** IPv4 addresses as such also when they were accepted on an IPv6 socket; without a zone. */
-export function plainAddress(address: string): string {
-  const zone = address.indexOf('%');
-  const bare = zone < 0 ? address : address.slice(0, zone);
-  return bare.startsWith('::ffff:') && bare.includes('.') ? bare.slice(7) : bare;
 }

@@ -5,7 +5,7 @@
  */
 import { connect, createServer, type Socket } from 'node:net';
 import { systemCode } from '../../base/errors.ts';
-import { plainAddress } from './handles.ts';
+import { BACKLOG, HandledConnection, plainAddress } from './connection.ts';
 import {
   FAILED,
   PENDING,
@@ -22,16 +22,6 @@ import {
   type WriteOutcome,
 } from './transport.ts';
 
-const BACKLOG = 4096;
-
-const silent: ConnectionHandler = {
-  onConnect() {},
-  onData() {},
-  onEnd() {},
-  onDrain() {},
-  onError() {},
-};
-
 export class NetTransport implements Transport {
   readonly name = 'net';
   readonly shared = Buffer.allocUnsafeSlow(READ_BYTES);
@@ -46,13 +36,7 @@ export class NetTransport implements Transport {
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<Listener> {
     const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
       const connection = new NetConnection(this, socket);
-      try {
-        onConnection(connection);
-      } catch (fault) {
-        this.onFault(fault);
-        connection.destroy();
-        return;
-      }
+      if (!connection.introduce(onConnection)) return;
       socket.on('data', (bytes: Buffer) => connection.read(bytes, bytes.length));
     });
     return new Promise((resolve, reject) => {
@@ -99,26 +83,25 @@ export class NetTransport implements Transport {
   }
 }
 
-class NetConnection implements Connection {
-  handler: ConnectionHandler = silent;
+class NetConnection extends HandledConnection {
   readonly remoteAddress: string;
   readonly #socket: Socket;
   readonly #transport: NetTransport;
-  #closed = false;
   #ended = false;
   #broken = false;
   #waiting = false;
 
   constructor(transport: NetTransport, socket: Socket) {
+    super(transport.onFault);
     this.#transport = transport;
     this.#socket = socket;
     this.remoteAddress = plainAddress(socket.remoteAddress ?? '');
-    socket.on('end', () => this.#guard(() => this.handler.onEnd()));
-    socket.on('error', (error) => this.#fail(systemCode(error) ?? 'ECONNRESET'));
+    socket.on('end', () => this.guard(() => this.handler.onEnd()));
+    socket.on('error', (error) => this.fail(systemCode(error) ?? 'ECONNRESET'));
     socket.on('close', () => {
       // Both directions ended in order: nothing to tell.
       if (this.#ended && socket.readableEnded) this.destroy();
-      else this.#fail('ECONNRESET');
+      else this.fail('ECONNRESET');
     });
     socket.on('drain', () => this.#drained());
   }
@@ -128,15 +111,15 @@ class NetConnection implements Connection {
   }
 
   connected(): void {
-    if (!this.#closed) this.#guard(() => this.handler.onConnect());
+    if (!this.closed) this.guard(() => this.handler.onConnect());
   }
 
   read(bytes: Buffer, length: number): void {
-    if (!this.#closed) this.#guard(() => this.handler.onData(bytes, length));
+    if (!this.closed) this.guard(() => this.handler.onData(bytes, length));
   }
 
   write(bytes: Buffer, start: number, end: number): WriteOutcome {
-    if (this.#closed || this.#broken || this.#ended) return FAILED;
+    if (this.closed || this.#broken || this.#ended) return FAILED;
     const socket = this.#socket;
     socket.write(this.#transport.own(bytes, start, end), () => this.#drained());
     // Nothing queued right after the call means that the kernel has taken it all.
@@ -146,11 +129,11 @@ class NetConnection implements Connection {
   }
 
   pause(): void {
-    if (!this.#closed) this.#socket.pause();
+    if (!this.closed) this.#socket.pause();
   }
 
   resume(): void {
-    if (!this.#closed) this.#socket.resume();
+    if (!this.closed) this.#socket.resume();
   }
 
   bulk(): void {
@@ -158,52 +141,30 @@ class NetConnection implements Connection {
   }
 
   end(): void {
-    if (this.#closed || this.#ended) return;
+    if (this.closed || this.#ended) return;
     this.#ended = true;
     this.#socket.end();
   }
 
   destroy(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.handler = silent;
+    if (this.closed) return;
+    this.silence();
     this.#socket.destroy();
   }
 
   reset(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.handler = silent;
+    if (this.closed) return;
+    this.silence();
     this.#socket.resetAndDestroy();
   }
 
   keepAlive(seconds: number): void {
-    if (!this.#closed) this.#socket.setKeepAlive(true, seconds * 1000);
+    if (!this.closed) this.#socket.setKeepAlive(true, seconds * 1000);
   }
 
   #drained(): void {
-    if (this.#closed || !this.#waiting || this.#socket.writableLength > 0) return;
+    if (this.closed || !this.#waiting || this.#socket.writableLength > 0) return;
     this.#waiting = false;
-    this.#guard(() => this.handler.onDrain());
-  }
-
-  #fail(code: string): void {
-    if (this.#closed) return;
-    const { handler } = this;
-    this.destroy();
-    try {
-      handler.onError(code);
-    } catch (fault) {
-      this.#transport.onFault(fault);
-    }
-  }
-
-  #guard(fn: () => void): void {
-    try {
-      fn();
-    } catch (fault) {
-      this.#transport.onFault(fault);
-      this.#fail('EPROTO');
-    }
+    this.guard(() => this.handler.onDrain());
   }
 }
