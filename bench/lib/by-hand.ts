@@ -10,7 +10,7 @@ import { findRuntime, namespaceSetup } from '../../src/node/drivers/oci/detect.t
 const app = fileURLToPath(new URL('../../examples/helloworld-nodejs/index.js', import.meta.url));
 
 /** Milliseconds until the first byte of an HTTP answer, connecting every millisecond. */
-export function firstByte(host: string, port: number, timeoutMs = 20_000): Promise<void> {
+function firstByte(host: string, port: number, timeoutMs = 20_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   return new Promise((resolve, reject) => {
     const attempt = (): void => {

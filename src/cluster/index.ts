@@ -13,7 +13,7 @@ import { replicaSetController } from './replica-set.ts';
 export type ClusterOptions = NamespaceOptions;
 
 /** All controllers that have a root kind; garbage collection, which has none, is {@link GarbageCollector}. */
-export function clusterControllers(
+function clusterControllers(
   env: ControllerEnv,
   options: ClusterOptions,
   recorders: { readonly deployment: EventRecorder; readonly replicaSet: EventRecorder },

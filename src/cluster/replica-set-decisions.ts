@@ -19,7 +19,7 @@ function readySince(pod: Pod): number | undefined {
 }
 
 /** Ready for at least `minReadySeconds`. */
-export function isAvailable(pod: Pod, minReadySeconds: number, now: number): boolean {
+function isAvailable(pod: Pod, minReadySeconds: number, now: number): boolean {
   const since = readySince(pod);
   return since !== undefined && (minReadySeconds === 0 || since + minReadySeconds * 1000 <= now);
 }

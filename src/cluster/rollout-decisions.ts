@@ -45,7 +45,7 @@ export function findNewSet(deployment: Deployment, sets: readonly ReplicaSet[]):
 }
 
 /** Oldest first. */
-export function byAge(sets: readonly ReplicaSet[]): ReplicaSet[] {
+function byAge(sets: readonly ReplicaSet[]): ReplicaSet[] {
   const key = (set: ReplicaSet): string => `${set.metadata.creationTimestamp ?? ''} ${set.metadata.name}`;
   return [...sets].sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
@@ -64,7 +64,7 @@ export function initialReplicas(deployment: Deployment, old: readonly ReplicaSet
 }
 
 /** Pods of these sets exist, or may still come because a set has not been looked at since it was changed. */
-export function hasPods(sets: readonly ReplicaSet[]): boolean {
+function hasPods(sets: readonly ReplicaSet[]): boolean {
   return sets.some(
     (set) =>
       replicasOf(set) > 0 ||

@@ -13,7 +13,7 @@ import { chooseShare } from './split.ts';
 import { FAILED, PENDING, SCRATCH_LARGE_BYTES } from './transport/transport.ts';
 
 /** Heads with small bodies are kept for a repeat in buffers of this size, which are used again. */
-export const REPLAY_BYTES = 4096;
+const REPLAY_BYTES = 4096;
 /** Bodies of requests that may be repeated are kept up to here. */
 const MAX_REPLAY_BYTES = 65_536;
 

@@ -15,7 +15,7 @@ export const steadyClock: Clock = {
 };
 
 /** Resolution, ms: a deadline fires at most this much late. */
-export const TICK_MS = 25;
+const TICK_MS = 25;
 const SLOTS = 1024;
 
 /** Asked when the entry is due: returns the next time to ask (ms on the wheel's clock), or Infinity for none. */

@@ -21,7 +21,7 @@ import type { WorkerEnv } from './worker-env.ts';
 const defaultMessagePath = '/dev/termination-log';
 
 /** `<pod uid>_<container>_<attempt>`: sorts and sweeps by pod. */
-export function containerId(pod: Pod, container: Container, attempt: number): string {
+function containerId(pod: Pod, container: Container, attempt: number): string {
   return `${pod.metadata.uid}_${container.name}_${attempt}`;
 }
 
@@ -35,7 +35,7 @@ export function podDir(env: Pick<WorkerEnv, 'podsDir'>, pod: Pod): string {
 }
 
 /** Ports that the pod's containers listen on: declared, probed, or named in PORT. */
-export function podPorts(pod: Pod): number[] {
+function podPorts(pod: Pod): number[] {
   const ports = new Set<number>();
   const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
   for (const container of containers) {

@@ -64,7 +64,7 @@ export function readMachine(name: string, dataDir: string): Machine {
 }
 
 /** The first address that is not loopback, IPv4 before IPv6; loopback on a machine without a network. */
-export function machineAddress(): string {
+function machineAddress(): string {
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   const outside = all.filter((a) => !a.internal && !a.address.startsWith('fe80:'));
   return (outside.find((a) => a.family === 'IPv4') ?? outside[0])?.address ?? '127.0.0.1';
@@ -96,7 +96,7 @@ export function makeNode(machine: Machine, runtimeVersion: string, now: number):
   };
 }
 
-export function makeNodeStatus(machine: Machine, runtimeVersion: string, now: number): NodeStatus {
+function makeNodeStatus(machine: Machine, runtimeVersion: string, now: number): NodeStatus {
   const resources = {
     cpu: String(machine.cpus),
     memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,

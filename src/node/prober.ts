@@ -24,7 +24,7 @@ const startAttemptMs = 200;
  * Wait between attempts while a container has not yet answered, ms. A connect costs microseconds, so it is tried each
  * millisecond at first; an HTTP request costs the app something; a command starts a process.
  */
-export function startingDelay(probe: Probe, elapsedMs: number): number {
+function startingDelay(probe: Probe, elapsedMs: number): number {
   const period = periodMs(probe);
   if (probe.exec) return elapsedMs < 2000 ? Math.min(100, period) : period;
   const first = probe.tcpSocket ? 1 : 5;

@@ -19,7 +19,7 @@ function requestsOf(container: Container): Map<string, number> {
 }
 
 /** Sum over containers and sidecars, or the largest init container where that is more (kubernetes `PodRequests`). */
-export function podRequests(pod: Pod): Map<string, number> {
+function podRequests(pod: Pod): Map<string, number> {
   const total = new Map<string, number>();
   const add = (into: Map<string, number>, from: Requests): void => {
     for (const [name, value] of from) into.set(name, (into.get(name) ?? 0) + value);

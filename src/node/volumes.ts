@@ -43,7 +43,7 @@ export type FileSource = (volume: Volume) => Promise<readonly VolumeFile[]>;
 const memoryRoot = '/dev/shm';
 
 /** True for volumes whose files are written by the agent and follow the objects that they come from. */
-export function hasFiles(volume: Volume): boolean {
+function hasFiles(volume: Volume): boolean {
   return Boolean(volume.configMap ?? volume.secret ?? volume.downwardAPI ?? volume.projected);
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { BuildSpec } from '../../src/api/build/build.ts';
 import type { TemplateSpec } from '../../src/api/build/schemas.ts';
 import { applyTemplate, substitution } from '../../src/build/apply-template.ts';

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Pod } from '../../src/api/pods.ts';
 import { KnapsackError } from '../../src/base/errors.ts';
 import { decideRestart, nextBackoff, noBackoff } from '../../src/node/backoff.ts';

@@ -25,7 +25,7 @@ import { waitFor } from '../support/wait.ts';
 export type DriverName = 'process' | 'oci';
 
 /** Directories that stand for images: `hello` serves HTTP, `script` runs what its arguments say. */
-export class TestImages implements ImageProvider {
+class TestImages implements ImageProvider {
   readonly #root: string;
   readonly #configs = new Map<string, ImageConfig>();
 

@@ -4,9 +4,9 @@ import { fault, invalidKey, invalidValue, join, outOfBounds } from '../knative/f
 import type { Issue } from '../resource.ts';
 import type { AutoscalerConfig } from '../serving/config/autoscaler.ts';
 
-export const autoscalingGroup = 'autoscaling.knative.dev';
+const autoscalingGroup = 'autoscaling.knative.dev';
 export const kpaClass = 'kpa.autoscaling.knative.dev';
-export const hpaClass = 'hpa.autoscaling.knative.dev';
+const hpaClass = 'hpa.autoscaling.knative.dev';
 
 type Annotations = Readonly<Record<string, string>>;
 

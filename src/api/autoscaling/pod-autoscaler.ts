@@ -10,7 +10,7 @@ import { autoscalingKey, kpaClass, validateScalingAnnotations } from './annotati
 
 const internalGroup = 'autoscaling.internal.knative.dev';
 
-export const podAutoscalerSchema = {
+const podAutoscalerSchema = {
   type: 'object',
   description: 'How the pods of a Revision are scaled.',
   properties: {
@@ -79,7 +79,7 @@ export const podAutoscalers = defineResource({
   denial: webhookDenial(servingWebhook),
 });
 
-export const metricSchema = {
+const metricSchema = {
   type: 'object',
   description: 'What is measured of a Revision, and over which windows.',
   properties: {

@@ -10,9 +10,9 @@ export const buildGroup = 'build.knative.dev';
 export const buildNameLabel = 'build.knative.dev/buildName';
 export const defaultBuildTimeout = '10m0s';
 /** `spec.status` that ends a build. */
-export const cancelledStatus = 'BuildCancelled';
+const cancelledStatus = 'BuildCancelled';
 
-export const buildSchema = {
+const buildSchema = {
   type: 'object',
   description: 'Steps that run once, one after another, over a shared workspace.',
   properties: {

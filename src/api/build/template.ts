@@ -7,7 +7,7 @@ import { buildGroup } from './build.ts';
 import { templateSpecSchema } from './schemas.ts';
 import { buildDenial, validateTemplate } from './validation.ts';
 
-export const templateSchema = {
+const templateSchema = {
   type: 'object',
   description: 'Steps with parameters, for many builds.',
   properties: {

@@ -3,7 +3,7 @@ import { statusProperties } from '../knative/conditions.ts';
 import { defineResource, type ObjectOf, type ResourceDef } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 
-export const imageSchema = {
+const imageSchema = {
   type: 'object',
   description: 'An image that a cache may fetch before it is needed.',
   properties: {

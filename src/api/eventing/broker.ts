@@ -23,7 +23,7 @@ export const brokerClassAnnotation = 'eventing.knative.dev/broker.class';
 /** The class that Knapsack serves. The name is the one that manifests carry everywhere. */
 export const defaultBrokerClass = 'MTChannelBasedBroker';
 
-export const brokerSchema = {
+const brokerSchema = {
   type: 'object',
   description: 'Takes events in, and hands them to the triggers that want them.',
   properties: {

@@ -20,15 +20,15 @@ import {
 import { filtersSchema, validateAttributeNames, validateFilters } from './filters.ts';
 
 /** Names the broker of a trigger, so that triggers can be listed by broker. */
-export const brokerLabel = 'eventing.knative.dev/broker';
+const brokerLabel = 'eventing.knative.dev/broker';
 /** JSON of an ObjectReference in the same namespace: the trigger is not Ready before that object is. */
 export const dependencyAnnotation = 'knative.dev/dependency';
 /** `enabled` asks for a broker named default; only checked, brokers are made by people. */
-export const injectionAnnotation = 'eventing.knative.dev/injection';
+const injectionAnnotation = 'eventing.knative.dev/injection';
 /** `ordered` delivers one event at a time, in the order of the log. */
 export const orderAnnotation = 'kafka.eventing.knative.dev/delivery.order';
 
-export const triggerSchema = {
+const triggerSchema = {
   type: 'object',
   description: 'Which events of a broker go to which subscriber.',
   properties: {

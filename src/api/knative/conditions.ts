@@ -7,7 +7,7 @@ import { timestamp } from '../object.ts';
 import type { Infer, Schema } from '../schema.ts';
 
 /** Schema of `status.conditions`. */
-export const conditionsSchema = {
+const conditionsSchema = {
   type: 'array',
   description: "Conditions the latest available observations of a resource's current state.",
   items: {

@@ -16,7 +16,7 @@ export function defaultPullPolicy(image: string | undefined): string {
 }
 
 /** Defaults of a pod's spec, in a Pod or in a template. */
-export function defaultPodSpec(spec: PodSpec): void {
+function defaultPodSpec(spec: PodSpec): void {
   spec.restartPolicy ??= 'Always';
   spec.terminationGracePeriodSeconds ??= 30;
   spec.dnsPolicy ??= 'ClusterFirst';
@@ -58,7 +58,7 @@ export function defaultPod(pod: Pod): void {
 }
 
 /** All containers of the ordinary kind, init containers first. */
-export function containersOf(spec: PodSpec): Container[] {
+function containersOf(spec: PodSpec): Container[] {
   return [...(spec.initContainers ?? []), ...(spec.containers ?? [])];
 }
 

@@ -92,7 +92,7 @@ export function podTemplateIssues(template: PodTemplateSpec | undefined, path: s
 }
 
 /** Faults of a pod spec. `path` is where it is (`spec`, `spec.template.spec`). */
-export function podSpecIssues(spec: PodSpec, path: string): Issue[] {
+function podSpecIssues(spec: PodSpec, path: string): Issue[] {
   const faults = new Faults();
   const volumes = checkVolumes(faults, spec, `${path}.volumes`);
   const names = new Set<string>();

@@ -6,7 +6,7 @@ import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import { networkingGroup } from './ingress.ts';
 
-export const certificateSchema = {
+const certificateSchema = {
   type: 'object',
   description: 'A wish for a TLS certificate of some host names.',
   properties: {
@@ -53,7 +53,7 @@ export const certificates = defineResource({
   columns: readyColumns,
 });
 
-export const clusterDomainClaimSchema = {
+const clusterDomainClaimSchema = {
   type: 'object',
   description: 'Reserves a domain for one namespace; the name of the object is the domain.',
   properties: {

@@ -64,7 +64,7 @@ export type IngressRule = Infer<typeof ruleSchema>;
 export type IngressPath = Infer<typeof pathSchema>;
 export type IngressSplit = Infer<typeof splitSchema>;
 
-export const ingressSchema = {
+const ingressSchema = {
   type: 'object',
   description: 'Host rules with percentage splits, for an ingress implementation.',
   properties: {

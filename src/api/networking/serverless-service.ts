@@ -5,7 +5,7 @@ import { defineResource, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import { networkingGroup } from './ingress.ts';
 
-export const serverlessServiceSchema = {
+const serverlessServiceSchema = {
   type: 'object',
   description: 'The addresses of a Revision: its pods, or who waits on their behalf.',
   properties: {

@@ -10,7 +10,7 @@ import { servingGroup, servingWebhook } from './labels.ts';
 import { revisionTemplateSchema } from './pod-spec.ts';
 import { validateConfiguration } from './validation/service.ts';
 
-export const configurationSchema = {
+const configurationSchema = {
   type: 'object',
   description: 'The wanted state of code and settings; each change of the template makes a Revision.',
   properties: {

@@ -121,7 +121,7 @@ export const revisionTemplateSchema = {
 export type RevisionTemplate = Infer<typeof revisionTemplateSchema>;
 
 /** One share of a Route's traffic. */
-export const trafficTargetSchema = {
+const trafficTargetSchema = {
   type: 'object',
   properties: {
     configurationName: string,

@@ -17,7 +17,7 @@ const containerStatuses = {
   },
 } as const satisfies Schema;
 
-export const revisionSchema = {
+const revisionSchema = {
   type: 'object',
   description: 'Code and settings at one moment; immutable.',
   properties: {

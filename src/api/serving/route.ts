@@ -11,7 +11,7 @@ import { servingGroup, servingWebhook } from './labels.ts';
 import { trafficSchema } from './pod-spec.ts';
 import { validateRoute } from './validation/service.ts';
 
-export const routeSchema = {
+const routeSchema = {
   type: 'object',
   description: 'Host names, and how their traffic is shared among Revisions.',
   properties: {

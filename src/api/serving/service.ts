@@ -11,7 +11,7 @@ import { servingGroup, servingWebhook } from './labels.ts';
 import { revisionTemplateSchema, trafficSchema } from './pod-spec.ts';
 import { validateService } from './validation/service.ts';
 
-export const serviceSchema = {
+const serviceSchema = {
   type: 'object',
   description:
     'A workload: each change of its template makes a Revision, and its Route spreads traffic over them.',

@@ -9,7 +9,7 @@ import { defineResource, type Issue, type ObjectOf } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import { InvalidScheduleError, parseSchedule } from './schedule.ts';
 
-export const sourcesGroup = 'sources.knative.dev';
+const sourcesGroup = 'sources.knative.dev';
 export const pingEventType = 'dev.knative.sources.ping';
 
 /** The `source` attribute of a PingSource's events. */
@@ -17,7 +17,7 @@ export function pingEventSource(namespace: string, name: string): string {
   return `/apis/v1/namespaces/${namespace}/pingsources/${name}`;
 }
 
-export const pingSourceSchema = {
+const pingSourceSchema = {
   type: 'object',
   description: 'Sends the same event again and again, as a clock says.',
   properties: {

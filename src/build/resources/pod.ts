@@ -18,7 +18,7 @@ type VolumeMount = KubernetesTypes['core.v1.VolumeMount'];
 type EnvVar = KubernetesTypes['core.v1.EnvVar'];
 
 export const workspaceDirectory = '/workspace';
-export const homeDirectory = '/builder/home';
+const homeDirectory = '/builder/home';
 /** Local repositories are mounted below this, read-only. */
 const localSourcesDirectory = '/var/build-sources';
 const terminationLog = '/dev/termination-log';
@@ -32,11 +32,6 @@ export interface PodParts {
   readonly resolved: ResolvedSteps;
   readonly credentials: BuildCredentials;
   readonly config: BuildConfig;
-}
-
-/** Containers before the first step: credentials and sources. Their states are not those of steps. */
-export function containersBeforeSteps(build: Build): number {
-  return 1 + sourcesOf(build).length;
 }
 
 /** Throws {@link InvalidBuildError} for a source that cannot be fetched. */

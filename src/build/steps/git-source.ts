@@ -25,15 +25,12 @@ export interface GitSource {
 const shownOutput = 1500;
 
 /** Git repeats URLs in its messages; logs and conditions are read by more people than the secret is for. */
-export function withoutPasswords(text: string): string {
+function withoutPasswords(text: string): string {
   return text.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^/@\s]*@/gi, '$1***@');
 }
 
 /** Fetches the revision alone; where a server cannot give it that way (old commits), the whole history. */
-export async function fetchGitSource(
-  source: GitSource,
-  home = process.env['HOME'] ?? tmpdir(),
-): Promise<string> {
+async function fetchGitSource(source: GitSource, home = process.env['HOME'] ?? tmpdir()): Promise<string> {
   const target = resolve(source.workspace, source.path ?? '');
   if (relative(source.workspace, target).startsWith('..')) {
     throw new KnapsackError('BUILD_SOURCE_FAILED', `the target path ${source.path} leaves the workspace`);

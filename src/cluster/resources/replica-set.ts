@@ -13,7 +13,7 @@ import {
 const alphabet = 'bcdfghjklmnpqrstvwxz2456789';
 
 /** A stable hash of a template; `collisions` tells apart two templates that would get the same. */
-export function templateHash(template: unknown, collisions: number): string {
+function templateHash(template: unknown, collisions: number): string {
   const digest = createHash('sha256')
     .update(JSON.stringify([template, collisions]))
     .digest();

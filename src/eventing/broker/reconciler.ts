@@ -33,7 +33,7 @@ export function brokerUrl(namespace: string, name: string): string {
   return `http://${brokerIngressHost}/${namespace}/${name}`;
 }
 
-export const brokerConditions = {
+const brokerConditions = {
   happy: 'Ready',
   dependents: [
     'IngressReady',

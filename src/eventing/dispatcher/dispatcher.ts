@@ -43,7 +43,7 @@ export interface DeliveryPlan {
 }
 
 /** A function that wakes from zero is slow, not failed: as long as the longest request that Serving allows. */
-export const defaultTimeoutMs = 600_000;
+const defaultTimeoutMs = 600_000;
 
 /** Length of the `knativeerrordata` extension at most (knative/eventing cuts the encoded text). */
 const errorDataLength = 1024;

@@ -5,12 +5,12 @@ import { KnapsackError } from '../../base/errors.ts';
 /** How many brokers an event may still go through; stops loops of replies. */
 export const ttlAttribute = 'knativebrokerttl';
 /** When the broker took the event in, RFC 3339. Subscribers see it. */
-export const arrivalAttribute = 'knativearrivaltime';
+const arrivalAttribute = 'knativearrivaltime';
 
 const maxTtl = 255;
 
 /** The TTL that an event carries, or undefined when it carries none that can be read. */
-export function ttlOf(event: CloudEvent): number | undefined {
+function ttlOf(event: CloudEvent): number | undefined {
   const value = event.attributes[ttlAttribute];
   if (typeof value === 'number') return value;
   return typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : undefined;

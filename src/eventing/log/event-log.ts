@@ -309,7 +309,7 @@ export class EventLog {
   }
 }
 
-export function closedError(directory: string): KnapsackError {
+function closedError(directory: string): KnapsackError {
   return new KnapsackError('EVENTING_LOG_CLOSED', `the event log ${directory} is closed`);
 }
 

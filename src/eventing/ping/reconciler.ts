@@ -26,7 +26,7 @@ import { writeStatus } from '../status.ts';
 import { oidcDisabled } from '../trigger/reconciler.ts';
 import { makePingEvent, type PingClockwork } from './clockwork.ts';
 
-export const pingConditions = {
+const pingConditions = {
   happy: 'Ready',
   dependents: ['SinkProvided', 'Deployed', 'OIDCIdentityCreated'],
 } as const;

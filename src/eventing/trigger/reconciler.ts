@@ -49,7 +49,7 @@ import {
 import { writeStatus } from '../status.ts';
 import type { TriggerSubscriptions } from './subscriptions.ts';
 
-export const triggerConditions = {
+const triggerConditions = {
   happy: 'Ready',
   dependents: [
     'BrokerReady',

@@ -15,9 +15,7 @@ export const FIELD = classOf((byte) => byte === 9 || (byte >= 0x20 && byte !== 0
 /** 1 for bytes of a request target: printable without space and `#`; raw UTF-8 is let through as apps expect it. */
 export const TARGET = classOf((byte) => byte > 0x20 && byte !== 0x7f && byte !== 0x23);
 /** Lower case of ASCII letters, everything else unchanged. */
-export const LOWER = Uint8Array.from({ length: 256 }, (_, byte) =>
-  byte >= 65 && byte <= 90 ? byte + 32 : byte,
-);
+const LOWER = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 65 && byte <= 90 ? byte + 32 : byte));
 /** Value of a hexadecimal digit, 255 for any other byte. */
 export const HEX = Uint8Array.from({ length: 256 }, (_, byte) => {
   const value = '0123456789abcdef'.indexOf(String.fromCharCode(byte).toLowerCase());

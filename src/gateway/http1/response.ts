@@ -2,7 +2,7 @@
 import { FIELD, ascii, at } from './bytes.ts';
 import { FieldSection, INCOMPLETE, type FieldLimits } from './fields.ts';
 
-export const defaultResponseLimits: FieldLimits = { headBytes: 65_536, fields: 256 };
+const defaultResponseLimits: FieldLimits = { headBytes: 65_536, fields: 256 };
 
 const VERSION = ascii('HTTP/1.');
 /** `HTTP/1.1 200` */

@@ -12,7 +12,7 @@ import { Layer } from './layer.ts';
 /** The base of every image that Knapsack builds. The tag is the major version of the Node.js that runs Knapsack. */
 export const baseImageName = `${embeddedRegistry}/base/node:${process.versions.node.split('.')[0]}`;
 
-export const nodePath = 'usr/local/bin/node';
+const nodePath = 'usr/local/bin/node';
 
 /** In `index.json`: what the image was made from, to tell when it must be made again. */
 const madeFromAnnotation = 'dev.knapsack.made-from';

@@ -24,7 +24,7 @@ const dtRunPath = 29n;
 const maxSegment = 1 << 20;
 
 /** Reads the dynamic section. Undefined for anything but a little-endian 64-bit ELF file. */
-export async function readElf(path: string): Promise<ElfNeeds | undefined> {
+async function readElf(path: string): Promise<ElfNeeds | undefined> {
   const file = await open(path, 'r');
   try {
     const read = async (offset: number, length: number): Promise<Buffer> => {

@@ -106,7 +106,7 @@ function matchesSelfOrParent(rule: Rule, path: string): boolean {
 }
 
 /** Several filters as one: the strictest answer counts. */
-export function combineFilters(filters: readonly Filter[]): Filter {
+function combineFilters(filters: readonly Filter[]): Filter {
   return (path, isDirectory) => {
     const answers = new Set(filters.map((filter) => filter(path, isDirectory)));
     return answers.has('leave') ? 'leave' : answers.has('descend') ? 'descend' : 'take';

@@ -13,7 +13,7 @@ import { Layer } from './layer.ts';
 import { readNodeProject, type NodeProject } from './node-project.ts';
 
 /** Where a project lies in its image. */
-export const appDirectory = '/app';
+const appDirectory = '/app';
 /** The user `node` of the base image. */
 const appUser = '1000:1000';
 

@@ -90,7 +90,7 @@ function programs(names: readonly string[]): Map<string, string> {
 }
 
 /** Makes sure that the store has the image with git. Throws IMAGE_NOT_FOUND where the machine has no git. */
-export async function ensureGitTools(store: ImageStore): Promise<Descriptor> {
+async function ensureGitTools(store: ImageStore): Promise<Descriptor> {
   const git = findOnPath('git');
   if (git === undefined) {
     throw new KnapsackError('IMAGE_NOT_FOUND', `${gitToolsName} cannot be made: this machine has no git`);
@@ -128,7 +128,7 @@ export async function ensureGitTools(store: ImageStore): Promise<Descriptor> {
 }
 
 /** Makes sure that the store has the image that builds Node.js projects; with npm where the machine has it. */
-export async function ensureBuildTools(store: ImageStore): Promise<Descriptor> {
+async function ensureBuildTools(store: ImageStore): Promise<Descriptor> {
   const base = await ensureBase(store);
   const npm = findOnPath('npm');
   const npmRoot = npm && dirname(dirname(realpathSync(npm)));

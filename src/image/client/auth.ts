@@ -22,7 +22,7 @@ export function parseChallenge(header: string): Challenge | undefined {
   return { scheme: (match[1] ?? '').toLowerCase(), parameters };
 }
 
-export function basicAuthorization({ username, password }: RegistryCredentials): string {
+function basicAuthorization({ username, password }: RegistryCredentials): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }
 

@@ -8,7 +8,7 @@ import { decodeKubernetesProtobuf } from './protobuf.ts';
 import type { PatchRequest } from './service/requests.ts';
 
 /** As kube-apiserver. */
-export const maxBodyBytes = 3 * 1024 * 1024;
+const maxBodyBytes = 3 * 1024 * 1024;
 
 /** The client went away before its request was complete: there is nobody to answer. */
 export class ClientGone extends Error {}

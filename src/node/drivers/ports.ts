@@ -32,7 +32,7 @@ export class PortAllocator {
 }
 
 /** Whether the port can be bound on all addresses. */
-export function isFree(port: number): Promise<boolean> {
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(false));

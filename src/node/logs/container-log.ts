@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 
 /** A file beyond this is moved aside; one older file is kept (kubelet containerLogMaxSize is the same). */
-export const maxLogBytes = 10 * 2 ** 20;
+const maxLogBytes = 10 * 2 ** 20;
 
 export class ContainerLog {
   readonly path: string;

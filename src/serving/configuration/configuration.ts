@@ -22,12 +22,12 @@ import { sameTemplate } from './template.ts';
 const configurationConditions: ConditionSet = { happy: 'Ready', dependents: [] };
 
 /** The Ready condition when the newest revision could not be made. */
-export function creationFailed(message: string): ConditionValue {
+function creationFailed(message: string): ConditionValue {
   return conditionFalse('RevisionFailed', `Revision creation failed with message: ${message}.`);
 }
 
 /** The Ready condition when the newest revision failed. */
-export function latestCreatedFailed(name: string, message: string): ConditionValue {
+function latestCreatedFailed(name: string, message: string): ConditionValue {
   return conditionFalse(
     'RevisionFailed',
     `Revision ${JSON.stringify(name)} failed with message: ${message}.`,

@@ -15,7 +15,7 @@ import type { Condition } from '../../api/object.ts';
 import { scaleBounds } from '../autoscaler/decide.ts';
 
 export const active = conditionTrue;
-export const noTraffic = conditionFalse('NoTraffic', 'The target is not receiving traffic.');
+const noTraffic = conditionFalse('NoTraffic', 'The target is not receiving traffic.');
 export const timedOut = conditionFalse('TimedOut', 'The target could not be activated.');
 export const queued = conditionUnknown(
   'Queued',

@@ -40,7 +40,7 @@ export function notOwned(kind: string, name: string): ConditionValue {
 }
 
 /** A container ended with this exit code; `message` is its termination message. */
-export function containerExited(exitCode: number, message: string): ConditionValue {
+function containerExited(exitCode: number, message: string): ConditionValue {
   return conditionFalse(`ExitCode${exitCode}`, `Container failed with: ${message}`);
 }
 

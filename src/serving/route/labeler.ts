@@ -75,7 +75,7 @@ function routesOf(object: KubeObject): string[] {
 }
 
 /** The metadata patch that adds or removes a route, or undefined when it is right already. */
-export function routesPatch(object: KubeObject, route: string, used: boolean): object | undefined {
+function routesPatch(object: KubeObject, route: string, used: boolean): object | undefined {
   const before = routesOf(object);
   if (before.includes(route) === used) return undefined;
   const after = used ? [...before, route].sort() : before.filter((name) => name !== route);
@@ -83,12 +83,7 @@ export function routesPatch(object: KubeObject, route: string, used: boolean): o
 }
 
 /** As {@link routesPatch}, with the routing state that follows. `now` is ms since the epoch. */
-export function routingPatch(
-  object: KubeObject,
-  route: string,
-  used: boolean,
-  now: number,
-): object | undefined {
+function routingPatch(object: KubeObject, route: string, used: boolean, now: number): object | undefined {
   const before = routesOf(object);
   const state = object.metadata.labels?.[labels.routingState];
   const after = used ? new Set([...before, route]) : new Set(before.filter((name) => name !== route));

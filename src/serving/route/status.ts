@@ -23,10 +23,7 @@ export const tlsNotEnabled: ConditionValue = {
   message: 'external-domain-tls is not enabled',
 };
 
-export const ingressNotConfigured = conditionUnknown(
-  'IngressNotConfigured',
-  'Ingress has not yet been reconciled.',
-);
+const ingressNotConfigured = conditionUnknown('IngressNotConfigured', 'Ingress has not yet been reconciled.');
 
 export const rolloutInProgress = conditionUnknown(
   'RolloutInProgress',

@@ -9,7 +9,7 @@ import { protocolOf, userPort } from '../revision/resources/names.ts';
 const backendHeaders = new Set(['knative-serving-revision', 'knative-serving-namespace']);
 
 /** Key of the backend that a split names: `namespace/revision`. */
-export function backendKey({ serviceNamespace, serviceName }: IngressSplit): string {
+function backendKey({ serviceNamespace, serviceName }: IngressSplit): string {
   return `${serviceNamespace}/${serviceName}`;
 }
 

@@ -33,8 +33,8 @@ export function definitionName(def: ResourceDef): string {
   return `${def.group.split('.').reverse().join('.')}.${def.version}.${def.kind}`;
 }
 
-export const listMetaType = 'meta.v1.ListMeta';
-export const objectMetaType = 'meta.v1.ObjectMeta';
+const listMetaType = 'meta.v1.ListMeta';
+const objectMetaType = 'meta.v1.ObjectMeta';
 
 /** Two scalars that Kubernetes gives a name, so that `kubectl explain` can show it. */
 const quantity = 'api.resource.Quantity';

@@ -16,7 +16,7 @@ type PodSpec = KubernetesTypes['core.v1.PodSpec'];
 type Probe = KubernetesTypes['core.v1.Probe'];
 
 /** Labels of a revision's Deployment and pods. Routing state is left out: it changes, and pods must not. */
-export function podLabels(revision: Revision): Record<string, string> {
+function podLabels(revision: Revision): Record<string, string> {
   const { name, uid = '', labels: own = {} } = revision.metadata;
   const kept = Object.entries(own).filter(([key]) => key !== labels.routingState && key !== labels.route);
   return { ...Object.fromEntries(kept), app: name, [labels.revision]: name, [labels.revisionUid]: uid };

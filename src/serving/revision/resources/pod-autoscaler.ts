@@ -38,7 +38,7 @@ export function makePodAutoscaler(revision: Revision, reachability: Reachability
 }
 
 /** The annotations that move with routing stay on the revision. */
-export function autoscalerAnnotations(revision: Revision): Record<string, string> {
+function autoscalerAnnotations(revision: Revision): Record<string, string> {
   const moving = new Set<string>([
     annotations.routes,
     annotations.routingStateModified,

@@ -9,8 +9,8 @@ import type { Route } from '../../../api/serving/index.ts';
 import { hostsOf, placeholderName } from '../hosts.ts';
 import type { RevisionTarget, Traffic } from '../traffic.ts';
 
-export const tagHeader = 'Knative-Serving-Tag';
-export const defaultRouteHeader = 'Knative-Serving-Default-Route';
+const tagHeader = 'Knative-Serving-Tag';
+const defaultRouteHeader = 'Knative-Serving-Default-Route';
 
 /** `rollout`: the state of a gradual rollout, kept on the ingress for the next reconciliation. */
 export function makeIngress(
