@@ -22,16 +22,28 @@ for (const driver of ['process', 'oci'] as const) {
     before(async () => {
       await platform.up();
       await platform.kubectl([
-        ...['patch', 'configmap', 'config-autoscaler', '-n', 'knative-serving', '--type', 'merge'],
-        ...['-p', '{"data":{"stable-window":"6s"}}'],
+        'patch',
+        'configmap',
+        'config-autoscaler',
+        '-n',
+        'knative-serving',
+        '--type',
+        'merge',
+        '-p',
+        '{"data":{"stable-window":"6s"}}',
       ]);
     });
     after(() => platform.dispose());
 
     it('builds the image under the name that the documents use', async () => {
       const { code, stderr } = await knapsack([
-        ...['image', 'build', example('helloworld-nodejs'), '--data', platform.data],
-        ...['-t', 'docker.io/bianlian/helloworld-nodejs'],
+        'image',
+        'build',
+        example('helloworld-nodejs'),
+        '--data',
+        platform.data,
+        '-t',
+        'docker.io/bianlian/helloworld-nodejs',
       ]);
       assert.equal(code, 0, stderr);
     });
@@ -139,8 +151,13 @@ for (const driver of ['process', 'oci'] as const) {
 
     it('brings a ping and a posted CloudEvent to a function through broker and trigger', async () => {
       const { code, stderr } = await knapsack([
-        ...['image', 'build', example('events/display'), '--data', platform.data],
-        ...['-t', 'registry.knapsack.local/examples/event-display'],
+        'image',
+        'build',
+        example('events/display'),
+        '--data',
+        platform.data,
+        '-t',
+        'registry.knapsack.local/examples/event-display',
       ]);
       assert.equal(code, 0, stderr);
       const manifests = readFileSync(example('events/manifests.yaml'), 'utf8');

@@ -31,8 +31,15 @@ for (const driver of ['process', 'oci'] as const) {
     before(async () => {
       await platform.up();
       await platform.kubectl([
-        ...['patch', 'configmap', 'config-autoscaler', '-n', 'knative-serving', '--type', 'merge'],
-        ...['-p', `{"data":{"stable-window":"${windowMs / 1000}s"}}`],
+        'patch',
+        'configmap',
+        'config-autoscaler',
+        '-n',
+        'knative-serving',
+        '--type',
+        'merge',
+        '-p',
+        `{"data":{"stable-window":"${windowMs / 1000}s"}}`,
       ]);
       const built = await knapsack(['image', 'build', example, '-t', image, '--data', platform.data]);
       assert.equal(built.code, 0, built.stderr);
@@ -48,7 +55,9 @@ for (const driver of ['process', 'oci'] as const) {
       const watchZero = async (): Promise<void> => {
         while (Date.now() < end) {
           const revisions = await platform.kubectl([
-            ...['get', 'revisions', '-o'],
+            'get',
+            'revisions',
+            '-o',
             'jsonpath={range .items[*]}{.status.actualReplicas}{"\\n"}{end}',
           ]);
           if (revisions.split('\n').some((line) => line === '0' || line === '')) sawZero++;
@@ -71,10 +80,10 @@ for (const driver of ['process', 'oci'] as const) {
     });
 
     it('when a new revision takes over under load', async () => {
-      let stop = false;
+      const stop = new AbortController();
       const answers = new Set<string>();
       const client = async (): Promise<void> => {
-        while (!stop) {
+        while (!stop.signal.aborted) {
           const { status, body } = await platform.curl('app-0.default.example.com');
           assert.equal(status, 200, body);
           answers.add(body);
@@ -86,7 +95,7 @@ for (const driver of ['process', 'oci'] as const) {
         await platform.apply(manifest('app-0', 'changed'));
         await waitFor('the second revision', () => answers.has('Hello changed!'), 60_000);
       } finally {
-        stop = true;
+        stop.abort();
         await clients;
       }
       assert.deepEqual([...answers].sort(), ['Hello app-0!', 'Hello changed!']);

@@ -166,8 +166,12 @@ describe('kernel', () => {
       clock,
     );
     let object = await create('calm');
-    for (let i = 0; i < 5; i++) object = await client.update(configMaps, { ...object, data: { i: String(i) } });
-    await waitFor('the last change', () => informers.for(configMaps).get('default/calm')?.data?.['i'] === '4');
+    for (let i = 0; i < 5; i++)
+      object = await client.update(configMaps, { ...object, data: { i: String(i) } });
+    await waitFor(
+      'the last change',
+      () => informers.for(configMaps).get('default/calm')?.data?.['i'] === '4',
+    );
     assert.equal(runs, 0);
     clock.advance(50);
     await waitFor('the run', () => runs > 0);

@@ -64,5 +64,5 @@ export type FeaturesConfig = {
 };
 
 export function readFeaturesConfig(data: ConfigData): FeaturesConfig {
-  return readFields(featuresFields, data) as FeaturesConfig;
+  return readFields(featuresFields, data);
 }
