@@ -27,6 +27,7 @@ export const images = defineResource({
   version: 'v1alpha1',
   kind: 'Image',
   plural: 'images',
+  shortNames: ['img'],
   categories: ['knative-internal', 'caching'],
   namespaced: true,
   builtin: false,
