@@ -1,4 +1,5 @@
 /** The real API server on a memory store, and plain HTTPS requests to it. */
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request, type RequestOptions } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -80,6 +81,39 @@ export async function startTestServer(
     },
   };
 }
+
+/** The answer to a request that failed (meta/v1 Status). */
+export interface Status {
+  kind: string;
+  apiVersion: string;
+  status: string;
+  reason: string;
+  message: string;
+  code: number;
+  details?: { causes?: { field?: string; reason?: string }[]; name?: string; kind?: string };
+}
+
+/** A Status with that code, reason and message; returns it for a closer look. */
+export function assertStatus(reply: Reply, code: number, reason: string, message: RegExp | string): Status {
+  const status = reply.json<Status>();
+  assert.equal(reply.status, code, reply.body.toString());
+  assert.deepEqual(
+    [status.kind, status.apiVersion, status.status, status.code, status.reason],
+    ['Status', 'v1', 'Failure', code, reason],
+  );
+  if (typeof message === 'string') assert.equal(status.message, message);
+  else assert.match(status.message, message);
+  return status;
+}
+
+/** Path of the default namespace's ConfigMaps. */
+export const configMaps = '/api/v1/namespaces/default/configmaps';
+export const configMap = (name: string, data: Record<string, string> = {}): object => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name },
+  data,
+});
 
 function send(target: RequestOptions, call: CallOptions): Promise<Reply> {
   const { body = '' } = call;
