@@ -15,6 +15,8 @@ interface Need {
 const needs: readonly Need[] = [
   { programs: ['crun', 'runc'], debianPackage: 'crun', group: 'pods in containers (oci driver)' },
   { programs: ['ip'], debianPackage: 'iproute2', group: 'pod networks (oci driver)' },
+  { programs: ['nft'], debianPackage: 'nftables', group: 'pods reach other machines, by nft' },
+  { programs: ['iptables'], debianPackage: 'iptables', group: 'pods reach other machines, by iptables' },
   { programs: ['git'], debianPackage: 'git', group: 'builds from git' },
   { programs: ['kubectl'], debianPackage: 'kubernetes-client', group: 'end to end with real kubectl' },
 ];

@@ -6,7 +6,7 @@ import { KnapsackError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { Cgroups } from './cgroups.ts';
 import type { Driver } from './driver.ts';
-import { findRuntime, missingForContainers } from './oci/detect.ts';
+import { findFirewallPrograms, findRuntime, missingForContainers } from './oci/detect.ts';
 import { OciDriver } from './oci/driver.ts';
 import { ProcessDriver } from './process.ts';
 
@@ -16,6 +16,8 @@ export interface DriverOptions {
   readonly dataDir: string;
   readonly hostEnv: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
+  /** The driver is only to sweep and close: it makes nothing on this machine. */
+  readonly removesOnly?: boolean;
 }
 
 /** Eight hexadecimal digits that tell this data directory's groups, bridge and networks from another's. */
@@ -28,10 +30,10 @@ export async function chooseDriver(choice: DriverChoice, options: DriverOptions)
   const tag = tagOf(options.dataDir);
   const hostPath = options.hostEnv['PATH'] ?? '';
   if (choice === 'process') {
-    await removeContainers(tag, hostPath, options.dataDir);
+    await removeContainers(tag, hostPath, options);
     return new ProcessDriver({ tag, reason: 'asked for', hostPath });
   }
-  const oci = await tryOci(choice, tag, hostPath, options.dataDir);
+  const oci = await tryOci(choice, tag, hostPath, options);
   if (typeof oci !== 'string') return oci;
   if (choice === 'oci') {
     throw new KnapsackError('NODE_NO_DRIVER', `the oci driver cannot run on this machine: it needs ${oci}`);
@@ -39,12 +41,12 @@ export async function chooseDriver(choice: DriverChoice, options: DriverOptions)
   return new ProcessDriver({ tag, reason: `containers cannot run here: ${oci} missing`, hostPath });
 }
 
-/** The driver, opened, or what it lacks. */
+/** The driver, opened unless it only removes, or what it lacks. */
 async function tryOci(
   choice: DriverChoice,
   tag: string,
   path: string,
-  dataDir: string,
+  { dataDir, log, removesOnly = false }: DriverOptions,
 ): Promise<OciDriver | string> {
   const missing = missingForContainers(path);
   if (missing.length > 0) return missing.join(', ');
@@ -61,7 +63,10 @@ async function tryOci(
     tag,
     dir,
     reason: `${why}; pods run in ${program.name} ${program.version} containers, each with its own processes, files, network and limits`,
+    firewall: findFirewallPrograms(path),
+    log,
   });
+  if (removesOnly) return driver;
   try {
     await driver.open();
     return driver;
@@ -71,10 +76,10 @@ async function tryOci(
   }
 }
 
-/** Containers, networks and the bridge that the oci driver left here when Knapsack was killed. */
-async function removeContainers(tag: string, path: string, dataDir: string): Promise<void> {
-  if (!existsSync(join(dataDir, 'oci'))) return;
-  const left = await tryOci('auto', tag, path, dataDir);
+/** Containers, networks, firewall rules and the bridge that the oci driver left here when Knapsack was killed. */
+async function removeContainers(tag: string, path: string, options: DriverOptions): Promise<void> {
+  if (!existsSync(join(options.dataDir, 'oci'))) return;
+  const left = await tryOci('auto', tag, path, { ...options, removesOnly: true });
   if (typeof left === 'string') return;
   await left.sweep(new Set());
   await left.close(true);

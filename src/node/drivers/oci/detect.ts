@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { runToEnd } from '../exec.ts';
+import type { FirewallPrograms } from './firewall.ts';
 import type { RuntimeProgram } from './runtime.ts';
 import { quote } from './shell.ts';
 
@@ -35,6 +36,15 @@ export function missingForContainers(path: string): string[] {
   const missing = process.geteuid?.() === 0 ? [] : ['root'];
   for (const name of ['ip', 'unshare', 'mount', 'sh']) if (!findProgram(name, path)) missing.push(name);
   return missing;
+}
+
+/** What can give pods a way to other machines. */
+export function findFirewallPrograms(path: string): FirewallPrograms {
+  const [save, restore] = ['iptables-save', 'iptables-restore'].map((name) => findProgram(name, path));
+  return {
+    nft: findProgram('nft', path),
+    iptables: save === undefined || restore === undefined ? undefined : { save, restore },
+  };
 }
 
 /** Runs `true` in a container of the host's own programs. Undefined on success, otherwise the runtime's words. */

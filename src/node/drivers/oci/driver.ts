@@ -2,10 +2,11 @@
  * The oci driver: standard OCI bundles run by crun or runc. Each container has its own processes, mounts, IPC, host name,
  * control group and layer over the image; the containers of a pod share a network of their own.
  */
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../../base/errors.ts';
 import type { Json } from '../../../base/json.ts';
+import type { Logger } from '../../../base/log.ts';
 import type { Cgroups } from '../cgroups.ts';
 import {
   StartError,
@@ -19,7 +20,10 @@ import {
 import { makeBundle } from './bundle.ts';
 import { OciContainer } from './container.ts';
 import { namespaceSetup } from './detect.ts';
+import type { FirewallPrograms } from './firewall.ts';
 import { choosePrefix, PodNetwork } from './network.ts';
+import { Outbound } from './outbound.ts';
+import { HostResolver } from './resolv-conf.ts';
 import { RunDir } from './run-dir.ts';
 import { OciRuntime, type RuntimeProgram } from './runtime.ts';
 import { Shell } from './shell.ts';
@@ -35,25 +39,29 @@ export interface OciDriverOptions {
   /** The driver keeps everything below it. */
   readonly dir: string;
   readonly reason: string;
+  readonly firewall: FirewallPrograms;
+  readonly log: Logger;
 }
 
 export class OciDriver implements Driver {
   readonly name = 'oci';
-  readonly reason: string;
   readonly runtimeVersion: string;
   readonly hostAddress: string;
   readonly #cgroups: Cgroups;
   readonly #network: PodNetwork;
+  readonly #outbound: Outbound;
+  readonly #resolver: HostResolver;
   readonly #runtime: OciRuntime;
   readonly #runDir: RunDir;
   readonly #hostShell: Shell;
   readonly #mountShell: Shell;
   readonly #dir: string;
+  #reason: string;
 
   constructor(options: OciDriverOptions) {
-    const { dir, tag, program } = options;
+    const { dir, tag, program, log } = options;
     this.#dir = dir;
-    this.reason = options.reason;
+    this.#reason = options.reason;
     this.runtimeVersion = `${program.name}://${program.version}`;
     this.#cgroups = options.cgroups;
     this.#runDir = new RunDir(join(dir, 'run'));
@@ -61,6 +69,13 @@ export class OciDriver implements Driver {
     this.#hostShell = new Shell({ dir: tmp, privateMounts: false });
     this.#mountShell = new Shell({ dir: tmp, privateMounts: true, setup: namespaceSetup() });
     this.#network = new PodNetwork(this.#hostShell, tag, choosePrefix(tag, `kns${tag}`));
+    this.#outbound = new Outbound({
+      shell: this.#hostShell,
+      place: { tag, bridge: this.#network.bridge, subnet: this.#network.subnet },
+      programs: options.firewall,
+      log,
+    });
+    this.#resolver = new HostResolver(log);
     this.#runtime = new OciRuntime(program, this.#mountShell, join(dir, 'state'), tmp);
     this.hostAddress = this.#network.gateway;
     for (const name of ['', 'cgroup-view', ...readControllers()]) {
@@ -70,17 +85,37 @@ export class OciDriver implements Driver {
     }
   }
 
-  /** Makes the bridge and starts the shells, so that the first pod does not wait for them. Throws NODE_NETWORK_FAILED. */
+  get reason(): string {
+    return this.#reason;
+  }
+
+  /**
+   * Makes the bridge and its way out and starts the shells, so that the first pod does not wait for them. Throws
+   * NODE_NETWORK_FAILED. Not needed to sweep and close.
+   */
   async open(): Promise<void> {
-    await Promise.all([this.#network.ensureBridge(), this.#mountShell.run(':')]);
+    this.#resolver.own();
+    // In this order: where there is no bridge, nothing else is to be undone.
+    await this.#network.ensureBridge();
+    const [problem] = await Promise.all([this.#outbound.open(), this.#mountShell.run(':')]);
+    if (problem !== undefined) this.#reason += `; ${problem}`;
   }
 
   async createSandbox(spec: SandboxSpec): Promise<Sandbox> {
     const ip = spec.hostNetwork ? '127.0.0.1' : await this.#network.attach(spec.pod.uid);
     writeFileSync(join(spec.dir, 'hosts'), hostsFile(spec, ip));
-    writeFileSync(join(spec.dir, 'resolv.conf'), resolvFile(spec));
+    writeFileSync(join(spec.dir, 'resolv.conf'), this.#resolvFile(spec));
     writeFileSync(join(spec.dir, 'hostname'), `${spec.hostname}\n`);
     return sandboxOf(spec, ip);
+  }
+
+  #resolvFile({ dns, hostNetwork }: SandboxSpec): string {
+    const { nameservers, searches, options } = dns;
+    if (nameservers.length === 0) return hostNetwork ? this.#resolver.shared() : this.#resolver.own();
+    const lines = nameservers.map((address) => `nameserver ${address}`);
+    if (searches.length > 0) lines.push(`search ${searches.join(' ')}`);
+    if (options.length > 0) lines.push(`options ${options.join(' ')}`);
+    return `${lines.join('\n')}\n`;
   }
 
   adoptSandbox(spec: SandboxSpec, state: Json): Promise<Sandbox | undefined> {
@@ -180,7 +215,7 @@ export class OciDriver implements Driver {
   }
 
   async close(everything: boolean): Promise<void> {
-    if (everything) await this.#network.close();
+    if (everything) await Promise.all([this.#network.close(), this.#outbound.close()]);
     this.#runDir.close();
     await Promise.all([this.#hostShell.close(), this.#mountShell.close()]);
     if (!everything) return;
@@ -229,16 +264,5 @@ function hostsFile(spec: SandboxSpec, ip: string): string {
     `${ip}\t${spec.hostname}`,
     ...spec.hostAliases.map((alias) => `${alias.ip}\t${alias.names.join(' ')}`),
   ];
-  return `${lines.join('\n')}\n`;
-}
-
-function resolvFile({ dns }: SandboxSpec): string {
-  const { nameservers, searches, options } = dns;
-  if (nameservers.length === 0) {
-    return existsSync('/etc/resolv.conf') ? readFileSync('/etc/resolv.conf', 'utf8') : '';
-  }
-  const lines = nameservers.map((address) => `nameserver ${address}`);
-  if (searches.length > 0) lines.push(`search ${searches.join(' ')}`);
-  if (options.length > 0) lines.push(`options ${options.join(' ')}`);
   return `${lines.join('\n')}\n`;
 }

@@ -1,6 +1,6 @@
 /**
- * The network of pods: one bridge of this Knapsack, one veth pair and one named network namespace per pod. Nothing is
- * forwarded or translated: pods reach each other and this machine, and are reached from it.
+ * The network of pods: one bridge of this Knapsack, one veth pair and one named network namespace per pod. Pods reach
+ * each other and this machine, and are reached from it; the way to other machines is `outbound.ts`'s.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
@@ -20,6 +20,8 @@ export class PodNetwork {
   readonly bridge: string;
   /** Address of the bridge: this machine, seen from pods. */
   readonly gateway: string;
+  /** Of every pod, `10.x.0.0/16`. */
+  readonly subnet: string;
   readonly #shell: Shell;
   readonly #tag: string;
   readonly #prefix: string;
@@ -33,6 +35,7 @@ export class PodNetwork {
     this.#prefix = prefix;
     this.bridge = `kns${tag}`;
     this.gateway = `${prefix}.0.1`;
+    this.subnet = `${prefix}.0.0/16`;
   }
 
   /** Makes the bridge, once. */
