@@ -13,6 +13,8 @@ if (major >= 24) {
   const { runCommandLine } = await import('../src/cli/main.ts');
   const io = { out: process.stdout, err: process.stderr, env: process.env, stdin: process.stdin };
   process.exitCode = await runCommandLine(process.argv.slice(2), io);
+  // All is done and said: whatever a failure left open must not keep the process from ending.
+  setTimeout(() => process.exit(), 5000).unref();
 } else {
   runWithBundledNode();
 }

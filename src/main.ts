@@ -3,7 +3,6 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from './base/clock.ts';
-import { KnapsackError } from './base/errors.ts';
 import { silentLogger, type Logger } from './base/log.ts';
 import { namespaces } from './api/kubernetes/index.ts';
 import { clusterBuildTemplates } from './api/build/template.ts';
@@ -39,7 +38,7 @@ import { sqliteBackend } from './kube/store/sqlite.ts';
 import { Store } from './kube/store/store.ts';
 import { startNodeAgent } from './node/agent.ts';
 import { imageCacheController } from './node/image-cache.ts';
-import { chooseDriver } from './node/drivers/choose.ts';
+import { removeLeftovers as removeNodeLeftovers } from './node/leftovers.ts';
 import { startRegistry, type Registry } from './registry/server.ts';
 import { servingControllers, type ImageResolver } from './serving/index.ts';
 
@@ -294,19 +293,8 @@ function isClusterLocal(host: string): boolean {
 }
 
 /** Ends and removes what a killed Knapsack may have left on the machine: processes, networks, cgroups, mounts. */
-export async function removeLeftovers(data: string): Promise<void> {
-  const dataDir = join(data, 'node');
-  if (!existsSync(dataDir)) return;
-  for (const name of ['process', 'oci'] as const) {
-    try {
-      const driver = await chooseDriver(name, { dataDir, hostEnv: process.env, log: silentLogger });
-      await driver.sweep(new Set());
-      await driver.close(true);
-    } catch (error) {
-      // A driver that cannot run here has left nothing here.
-      if (!(error instanceof KnapsackError) || error.code !== 'NODE_NO_DRIVER') throw error;
-    }
-  }
+export function removeLeftovers(data: string): Promise<void> {
+  return removeNodeLeftovers({ dataDir: data, hostEnv: process.env, log: silentLogger });
 }
 
 function urlOf({ host, port }: Listen): string {

@@ -1,4 +1,5 @@
 /** Taking over containers that an earlier agent started. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { isSameProcess, type ProcessIdentity } from '../base/process.ts';
 import type { ContainerRun } from './container-run.ts';
 import type { Driver, Sandbox } from './drivers/driver.ts';
@@ -36,7 +37,7 @@ export async function endSaved(saved: SavedPod, driver: Driver, name?: string): 
     if (container.id === undefined || container.handle === undefined) continue;
     if (name !== undefined && container.name !== name) continue;
     if (saved.driver !== driver.name) {
-      endForeign(container.handle);
+      await endForeign(container.handle);
       continue;
     }
     const handle = driver.adopt(container.id, container.handle);
@@ -46,8 +47,11 @@ export async function endSaved(saved: SavedPod, driver: Driver, name?: string): 
   }
 }
 
-/** A container of the driver that ran before: every driver records its main process the same way. */
-function endForeign(handle: unknown): void {
+/** How long the end of a killed process is waited for, ms. */
+const endTimeoutMs = 5000;
+
+/** Ends a container of whatever driver ran before: every driver records its main process the same way. */
+export async function endForeign(handle: unknown): Promise<void> {
   const { process: main } = handle as { process?: ProcessIdentity };
   if (!main || !isSameProcess(main)) return;
   for (const target of [-main.pid, main.pid]) {
@@ -57,4 +61,6 @@ function endForeign(handle: unknown): void {
       // No such group, or it has ended meanwhile.
     }
   }
+  for (const deadline = Date.now() + endTimeoutMs; isSameProcess(main) && Date.now() < deadline;)
+    await delay(10);
 }

@@ -78,9 +78,16 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAge
   mkdirSync(join(nodeDir, 'pods'), { recursive: true, mode: 0o711 });
   const driver = await chooseDriver(options.driver, { dataDir: nodeDir, hostEnv, log });
   log.info({ driver: driver.name, reason: driver.reason }, 'pod driver chosen');
-  const agent = new Agent(options, nodeDir, driver);
-  await agent.start();
-  return agent;
+  let agent: Agent | undefined;
+  try {
+    agent = new Agent(options, nodeDir, driver);
+    await agent.start();
+    return agent;
+  } catch (error) {
+    // Nobody closes what did not start; what the driver holds would keep the process alive.
+    await (agent?.close({ removePods: true }) ?? driver.close(true));
+    throw error;
+  }
 }
 
 class Agent implements NodeAgent {

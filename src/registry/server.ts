@@ -1,7 +1,7 @@
 /** The embedded registry: the OCI distribution API 1.1 on the image store. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { messageOf } from '../base/errors.ts';
+import { KnapsackError, messageOf, systemCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { isRepository } from '../image/reference.ts';
 import type { ImageStore } from '../image/store.ts';
@@ -78,7 +78,10 @@ function routes(uploads: Uploads): Route[] {
   ];
 }
 
-/** Starts listening and makes the address an alias of the store's embedded registry. Rejects when the port is taken. */
+/**
+ * Starts listening and makes the address an alias of the store's embedded registry. Throws CLI_PORT_TAKEN when another
+ * program holds the port.
+ */
 export async function startRegistry(options: RegistryOptions): Promise<Registry> {
   const { store, log, host = '127.0.0.1' } = options;
   const uploads = new Uploads(options.limits ?? defaultUploadLimits);
@@ -88,9 +91,13 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   });
   server.setTimeout(idleMs);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error) => {
+      const message = `the registry cannot listen on ${host}:${options.port}: the port is taken`;
+      const taken = systemCode(error) === 'EADDRINUSE';
+      reject(taken ? new KnapsackError('CLI_PORT_TAKEN', message, { cause: error }) : error);
+    });
     server.listen(options.port, host, () => {
-      server.off('error', reject);
+      server.removeAllListeners('error');
       resolve();
     });
   });

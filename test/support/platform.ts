@@ -1,5 +1,5 @@
 /** A real Knapsack in a process of its own, as users start it, on free ports and a temporary data directory. */
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -45,6 +45,42 @@ export function knapsack(
   options: { env?: NodeJS.ProcessEnv } = {},
 ): Promise<Output> {
   return execute(process.execPath, [launcher, ...args], options);
+}
+
+export interface SendOptions {
+  readonly path?: string;
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: NodeJS.Dict<string | string[]>;
+  readonly body: string;
+}
+
+/** One request on a connection of its own, to `base` but with the Host header `host`. */
+export function send(base: string, host: string, options: SendOptions = {}): Promise<Answer> {
+  const { path = '/', method = 'GET', headers = {} } = options;
+  return new Promise((resolve, reject) => {
+    const call = request(
+      new URL(path, base),
+      { method, headers: { host, ...headers }, timeout: 60_000, agent: false },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => (body += chunk));
+        response.on('error', reject);
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+        );
+      },
+    );
+    call.on('timeout', () => call.destroy(new Error('no answer within 60 s')));
+    call.on('error', reject);
+    call.end(options.body);
+  });
 }
 
 export class TestPlatform {
@@ -110,40 +146,8 @@ export class TestPlatform {
   }
 
   /** Like `curl -H "Host: …" GATEWAY`, or the listener for cluster-local names. */
-  curl(
-    host: string,
-    options: {
-      local?: boolean;
-      path?: string;
-      method?: string;
-      headers?: Record<string, string>;
-      body?: string;
-    } = {},
-  ): Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; body: string }> {
-    const base = options.local ? this.info.local : this.info.gateway;
-    return new Promise((resolve, reject) => {
-      const call = request(
-        new URL(options.path ?? '/', base),
-        {
-          method: options.method ?? 'GET',
-          headers: { host, ...options.headers },
-          timeout: 60_000,
-          agent: false,
-        },
-        (response) => {
-          let body = '';
-          response.setEncoding('utf8');
-          response.on('data', (chunk: string) => (body += chunk));
-          response.on('error', reject);
-          response.on('end', () =>
-            resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
-          );
-        },
-      );
-      call.on('timeout', () => call.destroy(new Error('no answer within 60 s')));
-      call.on('error', reject);
-      call.end(options.body);
-    });
+  curl(host: string, options: SendOptions & { local?: boolean } = {}): Promise<Answer> {
+    return send(options.local ? this.info.local : this.info.gateway, host, options);
   }
 
   /** Stops it, however it stands, and removes its data. */
@@ -154,7 +158,61 @@ export class TestPlatform {
   }
 }
 
-/** Starts a program that runs until it is told to stop; for watching what `up` prints in the foreground. */
-export function start(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  return spawn(program, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+/** A program that runs until it is told to stop, and what it has printed so far. */
+export class Session {
+  readonly child: ChildProcess;
+  /** Exit code, or the name of the signal that ended it; once all output has arrived. */
+  readonly ended: Promise<number | string>;
+  stdout = '';
+  stderr = '';
+  #changed: () => void = () => {};
+
+  constructor(
+    program: string,
+    args: readonly string[],
+    options: { env?: NodeJS.ProcessEnv; uid?: number } = {},
+  ) {
+    const { env, uid } = options;
+    this.child = spawn(program, [...args], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(uid === undefined ? {} : { uid, gid: uid }),
+    });
+    this.child.stdout?.on('data', (chunk: Buffer) => this.#print('stdout', chunk));
+    this.child.stderr?.on('data', (chunk: Buffer) => this.#print('stderr', chunk));
+    this.ended = new Promise((resolve, reject) => {
+      this.child.on('error', reject);
+      this.child.on('close', (code, signal) => {
+        resolve(code ?? signal ?? -1);
+        this.#changed();
+      });
+    });
+  }
+
+  #print(where: 'stdout' | 'stderr', chunk: Buffer): void {
+    this[where] += chunk.toString();
+    this.#changed();
+  }
+
+  /** Waits until the output matches. Fails when the program ends before, or after `timeoutMs`. */
+  async until(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpExecArray> {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    for (;;) {
+      const found = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
+      if (found) return found;
+      const { exitCode, signalCode } = this.child;
+      if (timeout.aborted || exitCode !== null || signalCode !== null) {
+        const state = timeout.aborted ? `not within ${timeoutMs} ms` : `it ended (${exitCode ?? signalCode})`;
+        throw new Error(`waited for ${String(pattern)}: ${state}; it said\n${this.stdout}\n${this.stderr}`);
+      }
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+        timeout.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
 }

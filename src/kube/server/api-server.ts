@@ -89,7 +89,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
-      const message = `The API server cannot listen on ${host}:${port}: another program holds this port.`;
+      const message = `the API server cannot listen on ${host}:${port}: the port is taken`;
       const taken = systemCode(error) === 'EADDRINUSE';
       reject(taken ? new KnapsackError('CLI_PORT_TAKEN', message, { cause: error }) : error);
     });
