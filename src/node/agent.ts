@@ -52,7 +52,7 @@ export interface NodeAgentOptions {
   readonly hostEnv?: Readonly<Record<string, string | undefined>>;
   /** Variables for every container that does not turn service links off: `KUBERNETES_SERVICE_HOST`… */
   readonly serviceEnv?: (pod: Pod) => ReadonlyMap<string, string>;
-  /** What /etc/resolv.conf says in pods with their own network. Default: as on the host. */
+  /** What /etc/resolv.conf says in pods with their own network. Default: the host's servers that they can reach. */
   readonly dns?: (pod: Pod) => SandboxSpec['dns'];
   /** Tokens for projected service account volumes. Without it such files are left out. */
   readonly token?: TokenSource;

@@ -26,7 +26,7 @@ export async function removeLeftovers(options: {
   }
   for (const name of ['process', 'oci'] as const) {
     try {
-      const driver = await chooseDriver(name, { dataDir, hostEnv, log });
+      const driver = await chooseDriver(name, { dataDir, hostEnv, log, removesOnly: true });
       await driver.sweep(new Set());
       await driver.close(true);
     } catch (error) {

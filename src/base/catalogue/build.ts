@@ -10,7 +10,8 @@ export const buildErrors = {
   BUILD_CREDENTIALS_INVALID: {
     cause: 'The credentials of a build cannot be used as they are.',
     status: 0,
-    remedy: 'Check the Secrets that the ServiceAccount lists: their type, keys and build.knative.dev annotations.',
+    remedy:
+      'Check the Secrets that the ServiceAccount lists: their type, keys and build.knative.dev annotations.',
     blame: 'user',
   },
   BUILD_STEP_USAGE: {
