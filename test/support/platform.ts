@@ -29,7 +29,8 @@ export async function execute(
     timeout: options.timeoutMs ?? 120_000,
     killSignal: 'SIGKILL',
   });
-  running.child.stdin?.end(options.input ?? '');
+  // A program that does not read may have ended already.
+  running.child.stdin?.on('error', () => undefined).end(options.input);
   try {
     return { code: 0, ...(await running) };
   } catch (error) {
