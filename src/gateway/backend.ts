@@ -41,7 +41,7 @@ export class BackendState {
     this.account.arrive(now);
     // Those who wait already come first.
     const endpoint = this.#head === null ? this.#pick(now) : null;
-    if (endpoint) return exchange.client.granted(endpoint);
+    if (endpoint) return exchange.granted(endpoint);
     if (!this.spec.wakes) {
       return exchange.client.fail('GATEWAY_NO_ENDPOINT', `nothing serves ${this.spec.key} just now`);
     }
@@ -62,7 +62,7 @@ export class BackendState {
     exchange.phase = QUEUED;
     exchange.queuedAt = now;
     const endpoint = this.#pick(now);
-    if (endpoint) return exchange.client.granted(endpoint);
+    if (endpoint) return exchange.granted(endpoint);
     this.#enqueue(exchange, true);
     this.#wake(now);
   }
@@ -80,7 +80,7 @@ export class BackendState {
       const exchange = this.#head;
       if (exchange === null) return;
       this.leaveQueue(exchange);
-      exchange.client.granted(endpoint);
+      exchange.granted(endpoint);
     }
   }
 
@@ -127,7 +127,7 @@ export class BackendState {
       this.#tail.next = exchange;
       this.#tail = exchange;
     }
-    exchange.client.waits();
+    exchange.waits();
   }
 
   #wake(now: number): void {

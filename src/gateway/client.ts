@@ -4,15 +4,16 @@
  */
 import { codeOfRefusal, errorAnswer, type AnswerOptions, type GatewayCode } from './answer.ts';
 import { hostOf } from './authority.ts';
-import { judge, mayRepeat, triedLongEnough } from './deadlines.ts';
-import type { EndpointState } from './endpoint.ts';
+import { ClientTimer } from './client-timer.ts';
+import { judge } from './deadlines.ts';
 import type { Engine } from './engine.ts';
-import { CONNECTING, Exchange, FORWARDING } from './exchange.ts';
+import { Exchange, FORWARDING } from './exchange.ts';
 import { INCOMPLETE } from './http1/fields.ts';
 import { ForwardedRequest } from './request-forward.ts';
 import { StreamWindow } from './stream-window.ts';
-import { TimerEntry } from './timer-wheel.ts';
 import { FAILED, type Connection, type ConnectionHandler, type WriteOutcome } from './transport/transport.ts';
+import { Tunnel } from './tunnel.ts';
+import type { UpstreamConnection } from './upstream.ts';
 
 const HEAD = 0;
 const EXCHANGE = 1;
@@ -32,16 +33,12 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
   readonly #engine: Engine;
   readonly #connection: Connection;
   readonly #forwarded: ForwardedRequest;
-  readonly #timer: TimerEntry;
+  readonly #timer: ClientTimer;
   #state = HEAD;
   #exchange: Exchange | null = null;
+  #tunnel: Tunnel | null = null;
   #reading = true;
   #peerEnded = false;
-  #podEnded = false;
-  /** When the state that the timer watches began. */
-  #since: number;
-  /** Part of a head came. */
-  #headBegun = true;
 
   constructor(engine: Engine, connection: Connection, local: boolean) {
     super();
@@ -50,9 +47,7 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
     this.local = local;
     this.peer = connection.remoteAddress || 'unknown';
     this.#forwarded = new ForwardedRequest(engine, this);
-    this.#since = engine.now();
-    this.#timer = new TimerEntry((now) => this.#onDue(now));
-    engine.wheel.ensure(this.#timer, this.#since + engine.options.headTimeoutMs);
+    this.#timer = new ClientTimer(engine, (now) => this.#onDue(now));
   }
 
   /** Bytes to the client wait in the process. */
@@ -83,7 +78,7 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
 
   onEnd(): void {
     this.#peerEnded = true;
-    if (this.#state === TUNNEL) this.tunnelEnded('client');
+    if (this.#tunnel) this.tunnelEnded('client');
     else this.#settleEnd();
   }
 
@@ -105,15 +100,12 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
 
   onDrain(): void {
     if (this.#state === LINGER) {
-      if (this.#peerEnded) return this.destroy();
-      this.#since = this.#engine.now();
-      this.#engine.wheel.ensure(this.#timer, this.#since + this.#engine.options.lingerMs);
-      return;
+      return this.#peerEnded ? this.destroy() : this.#timer.lingers();
     }
     if (this.#state === HEAD) return this.again();
     this.moved();
     this.#exchange?.upstream?.flow();
-    this.#endTunnelWhenBothEnded();
+    if (this.#tunnel?.over) this.destroy();
   }
 
   // --- the stream of requests
@@ -136,7 +128,7 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
       const held = this.kept?.length ?? 0;
       const sending = exchange?.phase === FORWARDING && !exchange.requestDone;
       want = sending ? !exchange.upstream?.pending : held < HOLD_BYTES;
-    } else if (this.#state === TUNNEL) want = !this.#exchange?.upstream?.pending;
+    } else if (this.#state === TUNNEL) want = !this.#tunnel?.pod.pending;
     else if (this.#state === HEAD) want = !this.pending;
     if (want === this.#reading) return;
     this.#reading = want;
@@ -170,14 +162,10 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
 
   /** Takes one request head; false when it is not complete yet. */
   #head(bytes: Buffer): boolean {
-    const { request, options } = this.#engine;
+    const { request } = this.#engine;
     const behind = request.parse(bytes, this.position, this.end);
     if (behind === INCOMPLETE) {
-      if (!this.#headBegun) {
-        this.#headBegun = true;
-        this.#since = this.#engine.now();
-        this.#engine.wheel.ensure(this.#timer, this.#since + options.headTimeoutMs);
-      }
+      this.#timer.headBegins();
       return false;
     }
     if (behind < 0) {
@@ -211,7 +199,7 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
     const { backend, share, path } = found;
     const now = engine.now();
     let exchange = this.#exchange;
-    if (exchange === null) this.#exchange = exchange = new Exchange(this, backend);
+    if (exchange === null) this.#exchange = exchange = new Exchange(engine, this, backend);
     exchange.begin(backend, now, request, bytes);
     exchange.closeAfter = close;
     exchange.isHead = answer.isHead;
@@ -222,71 +210,39 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
       return this.#refuse('GATEWAY_BAD_REQUEST', 'a chunk is malformed', { ...answer, close: true });
     }
     this.#state = EXCHANGE;
-    this.#headBegun = false;
-    if (backend.spec.timeoutMs > 0) engine.wheel.ensure(this.#timer, now + backend.spec.timeoutMs);
+    this.#timer.headBegun = false;
+    if (backend.spec.timeoutMs > 0) this.lookAgainAt(now + backend.spec.timeoutMs);
     backend.admit(exchange);
   }
 
   // --- what backends and upstream connections tell
 
-  /** The exchange was put in the queue. */
-  waits(): void {
-    const exchange = this.#exchange;
-    if (exchange)
-      this.#engine.wheel.ensure(this.#timer, exchange.queuedAt + this.#engine.options.wakeTimeoutMs);
-  }
-
-  /** A slot of `endpoint` was taken for the exchange. */
-  granted(endpoint: EndpointState): void {
-    const exchange = this.#exchange;
-    if (exchange === null) return;
-    exchange.endpoint = endpoint;
-    const now = this.#engine.now();
-    const pooled = exchange.upgrade ? undefined : endpoint.takeIdle(exchange.idempotent, now);
-    if (pooled) {
-      exchange.upstream = pooled;
-      pooled.attach(exchange);
-      this.connected();
-    } else {
-      exchange.phase = CONNECTING;
-      exchange.connectingAt = now;
-      exchange.upstream = this.#engine.connect(endpoint, exchange);
-      this.#engine.wheel.ensure(this.#timer, now + this.#engine.options.connectTimeoutMs);
-    }
+  /** A deadline of the exchange is at `time`. */
+  lookAgainAt(time: number): void {
+    this.#timer.lookAgainAt(time);
   }
 
   /** The upstream connection is there: the request goes out. */
-  connected(): void {
+  forward(): void {
     this.again(() => {
       const exchange = this.#exchange;
       if (exchange === null || exchange.upstream === null) return;
-      const now = this.#engine.now();
-      exchange.phase = FORWARDING;
-      exchange.forwardedAt = now;
-      exchange.movedAt = now;
-      exchange.attempts++;
-      const { responseStartTimeoutMs, idleTimeoutMs } = exchange.backend.spec;
-      if (responseStartTimeoutMs > 0) this.#engine.wheel.ensure(this.#timer, now + responseStartTimeoutMs);
-      if (idleTimeoutMs > 0) this.#engine.wheel.ensure(this.#timer, now + idleTimeoutMs);
+      exchange.forwarding();
       const input = this.input ?? NOTHING;
       if (exchange.expectContinue && !exchange.requestDone && this.position === this.end) {
         exchange.expectContinue = false;
         this.#write(CONTINUE);
       }
       const position = this.#forwarded.sendHead(exchange, input, this.position, this.end);
-      if (position < 0) {
-        // Not a byte left: the pod closed the pooled connection just now.
-        exchange.upstream.destroy();
-        exchange.attempts--;
-        this.#tryElsewhere();
-      } else this.position = position;
+      if (position < 0) exchange.notSent();
+      else this.position = position;
     });
   }
 
   upstreamDrained(): void {
     this.moved();
     if (this.#state === EXCHANGE || this.#state === TUNNEL) this.again();
-    this.#endTunnelWhenBothEnded();
+    if (this.#tunnel?.over) this.destroy();
   }
 
   /** Bytes moved in either direction. */
@@ -312,32 +268,6 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
     return outcome;
   }
 
-  /** No connection to the pod could be made; nothing was sent. */
-  connectFailed(code: string): void {
-    const exchange = this.#exchange;
-    if (exchange === null) return;
-    const now = this.#engine.now();
-    exchange.refusals++;
-    exchange.refusedAt ||= now;
-    const { key } = exchange.backend.spec;
-    if (triedLongEnough(exchange, now, this.#engine.options)) {
-      this.fail('GATEWAY_CONNECT_FAILED', `no endpoint of ${key} accepts connections (${code})`);
-    } else this.#tryElsewhere();
-  }
-
-  /** The pod ended or broke its connection before the answer was complete. */
-  upstreamLost(what: string): void {
-    const exchange = this.#exchange;
-    if (exchange === null) return;
-    if (mayRepeat(exchange, this.#engine.options)) this.#tryElsewhere();
-    else this.fail('GATEWAY_UPSTREAM_BROKEN', `the pod of ${exchange.backend.spec.key} ${what}`);
-  }
-
-  upstreamMalformed(reason: string): void {
-    const key = this.#exchange?.backend.spec.key ?? '';
-    this.fail('GATEWAY_UPSTREAM_MALFORMED', `the answer of ${key} is malformed: ${reason}`);
-  }
-
   responseDone(now: number): void {
     const exchange = this.#exchange;
     if (exchange === null) return;
@@ -350,23 +280,20 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
   }
 
   /** Both sides speak freely from now on; no timer applies. */
-  tunnelBegun(): void {
+  tunnelBegun(pod: UpstreamConnection): void {
     this.#connection.keepAlive(this.#engine.options.tunnelKeepAliveSeconds);
-    this.#engine.wheel.cancel(this.#timer);
+    this.#timer.cancel();
     this.again(() => {
       this.#state = TUNNEL;
+      this.#tunnel = new Tunnel(this.#connection, pod);
     });
     if (this.#peerEnded) this.tunnelEnded('client');
   }
 
   tunnelEnded(side: 'client' | 'pod'): void {
-    if (side === 'pod') {
-      this.#podEnded = true;
-      this.#connection.end();
-    } else this.#exchange?.upstream?.endTunnel();
-    this.#since = this.#engine.now();
-    this.#engine.wheel.ensure(this.#timer, this.#since + this.#engine.options.halfTunnelMs);
-    this.#endTunnelWhenBothEnded();
+    this.#tunnel?.end(side);
+    this.#timer.halfEnds();
+    if (this.#tunnel?.over) this.destroy();
   }
 
   /** Answers the exchange with an error, or breaks the connection when an answer has begun. */
@@ -404,7 +331,7 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
     const running = this.#state === EXCHANGE || this.#state === TUNNEL;
     this.#state = CLOSED;
     this.kept = null;
-    this.#engine.wheel.cancel(this.#timer);
+    this.#timer.cancel();
     if (broken) this.#connection.reset();
     else this.#connection.destroy();
     const exchange = this.#exchange;
@@ -427,19 +354,6 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
     endpoint?.release();
   }
 
-  #tryElsewhere(): void {
-    const exchange = this.#exchange;
-    if (exchange === null) return;
-    exchange.upstream = null;
-    const { endpoint, backend } = exchange;
-    exchange.endpoint = null;
-    if (backend.removed) this.fail('GATEWAY_BACKEND_REMOVED', `${backend.spec.key} was removed`);
-    else if (!backend.spec.wakes && !backend.endpoints.some((other) => !other.draining)) {
-      this.fail('GATEWAY_NO_ENDPOINT', `nothing serves ${backend.spec.key} any more`);
-    } else backend.readmit(exchange);
-    endpoint?.release();
-  }
-
   #refuse(
     code: GatewayCode,
     message: string,
@@ -456,73 +370,54 @@ export class ClientConnection extends StreamWindow implements ConnectionHandler 
   /** After an answer: ready for the next request, or on the way out. */
   #rest(close: boolean): void {
     if (this.#state === CLOSED) return;
-    const { options, wheel } = this.#engine;
-    this.#since = this.#engine.now();
-    this.#headBegun = false;
     if (!close && !this.#engine.closing) {
       this.#state = HEAD;
-      wheel.ensure(this.#timer, this.#since + options.keepAliveMs);
-      return;
+      return this.#timer.rests();
     }
     this.#state = LINGER;
     this.#connection.end();
     if (this.#peerEnded && !this.pending) this.destroy();
-    else wheel.ensure(this.#timer, this.#since + options.lingerMs);
-  }
-
-  #endTunnelWhenBothEnded(): void {
-    if (this.#state !== TUNNEL || !this.#podEnded || !this.#peerEnded) return;
-    if (!this.pending && !this.#exchange?.upstream?.pending) this.destroy();
+    else this.#timer.lingers();
   }
 
   // --- deadlines
 
   /** Acts on what is overdue; returns when to look again. */
   #onDue(now: number): number {
-    const { options } = this.#engine;
     switch (this.#state) {
-      case HEAD: {
-        const due = this.#since + (this.#headBegun ? options.headTimeoutMs : options.keepAliveMs);
-        if (now < due) return due;
-        if (this.#headBegun && this.kept !== null && !this.pending) {
-          this.#refuse('GATEWAY_REQUEST_SLOW', 'the head of the request did not come in time', {
-            json: false,
-            isHead: false,
-            close: true,
-          });
-          return now + options.lingerMs;
-        }
-        this.destroy();
-        return Infinity;
-      }
-      case LINGER: {
-        // A slow reader may still be taking the last of its answer.
-        const due = this.#since + (this.pending ? options.keepAliveMs : options.lingerMs);
-        if (now < due) return due;
-        this.destroy();
-        return Infinity;
-      }
-      case TUNNEL:
-        if (!this.#podEnded && !this.#peerEnded) return Infinity;
-        if (now < this.#since + options.halfTunnelMs) return this.#since + options.halfTunnelMs;
-        this.destroy();
-        return Infinity;
+      case HEAD:
+        if (now < this.#timer.headDue) return this.#timer.headDue;
+        if (this.#timer.headBegun && this.kept !== null && !this.pending) return this.#refuseSlowHead(now);
+        break;
       case EXCHANGE:
         return this.#exchange ? this.#exchangeDue(this.#exchange, now) : Infinity;
+      case TUNNEL:
+        if (!this.#tunnel?.ending) return Infinity;
+        if (now < this.#timer.halfTunnelDue) return this.#timer.halfTunnelDue;
+        break;
+      case LINGER: {
+        const due = this.#timer.lingerDue(this.pending);
+        if (now < due) return due;
+        break;
+      }
       default:
         return Infinity;
     }
+    this.destroy();
+    return Infinity;
+  }
+
+  #refuseSlowHead(now: number): number {
+    const message = 'the head of the request did not come in time';
+    this.#refuse('GATEWAY_REQUEST_SLOW', message, { json: false, isHead: false, close: true });
+    return now + this.#engine.options.lingerMs;
   }
 
   #exchangeDue(exchange: Exchange, now: number): number {
     const verdict = judge(exchange, now, this.#engine.options);
     if ('next' in verdict) return verdict.next;
     if ('code' in verdict) this.fail(verdict.code, verdict.message);
-    else {
-      exchange.endpoint?.refused(now);
-      exchange.upstream?.destroy();
-      this.connectFailed('ETIMEDOUT');
-    }
+    else exchange.connectTimedOut(now);
     return this.#onDue(now);
   }
 }

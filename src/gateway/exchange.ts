@@ -1,9 +1,14 @@
-/** One request and its answer on the way through the gateway. A client connection uses one again and again. */
+/**
+ * One request and its answer on the way through the gateway: where it stands, and what comes next when its backend or
+ * the connection to its pod tells something. A client connection uses one again and again.
+ */
 import type { BackendState } from './backend.ts';
 import type { ClientConnection } from './client.ts';
 import type { EndpointState } from './endpoint.ts';
+import type { Engine } from './engine.ts';
 import { ChunkedBody } from './http1/chunked.ts';
 import type { RequestHead } from './http1/request.ts';
+import { mayRepeat, triedLongEnough } from './repeat.ts';
 import type { UpstreamConnection } from './upstream.ts';
 
 /** Waits for an endpoint or slot. */
@@ -71,7 +76,10 @@ export class Exchange {
   next: Exchange | null = null;
   previous: Exchange | null = null;
 
-  constructor(client: ClientConnection, backend: BackendState) {
+  readonly #engine: Engine;
+
+  constructor(engine: Engine, client: ClientConnection, backend: BackendState) {
+    this.#engine = engine;
     this.client = client;
     this.backend = backend;
   }
@@ -105,5 +113,87 @@ export class Exchange {
     this.connectingAt = 0;
     this.forwardedAt = 0;
     this.movedAt = now;
+  }
+
+  /** It was put in the queue. */
+  waits(): void {
+    this.client.lookAgainAt(this.queuedAt + this.#engine.options.wakeTimeoutMs);
+  }
+
+  /** A slot of `endpoint` was taken for it. */
+  granted(endpoint: EndpointState): void {
+    this.endpoint = endpoint;
+    const now = this.#engine.now();
+    const pooled = this.upgrade ? undefined : endpoint.takeIdle(this.idempotent, now);
+    if (pooled) {
+      this.upstream = pooled;
+      pooled.attach(this);
+      this.client.forward();
+    } else {
+      this.phase = CONNECTING;
+      this.connectingAt = now;
+      this.upstream = this.#engine.connect(endpoint, this);
+      this.client.lookAgainAt(now + this.#engine.options.connectTimeoutMs);
+    }
+  }
+
+  /** The connection to the pod is there: the request goes out. */
+  forwarding(): void {
+    const now = this.#engine.now();
+    this.phase = FORWARDING;
+    this.forwardedAt = now;
+    this.movedAt = now;
+    this.attempts++;
+    const { responseStartTimeoutMs, idleTimeoutMs } = this.backend.spec;
+    if (responseStartTimeoutMs > 0) this.client.lookAgainAt(now + responseStartTimeoutMs);
+    if (idleTimeoutMs > 0) this.client.lookAgainAt(now + idleTimeoutMs);
+  }
+
+  /** Not a byte left: the pod closed the pooled connection just now. */
+  notSent(): void {
+    this.upstream?.destroy();
+    this.attempts--;
+    this.#tryElsewhere();
+  }
+
+  /** No connection to the pod could be made; nothing was sent. */
+  connectFailed(code: string): void {
+    const now = this.#engine.now();
+    this.refusals++;
+    this.refusedAt ||= now;
+    const { key } = this.backend.spec;
+    if (triedLongEnough(this, now, this.#engine.options)) {
+      this.client.fail('GATEWAY_CONNECT_FAILED', `no endpoint of ${key} accepts connections (${code})`);
+    } else this.#tryElsewhere();
+  }
+
+  /** No connection to the pod was made in time. */
+  connectTimedOut(now: number): void {
+    this.endpoint?.refused(now);
+    this.upstream?.destroy();
+    this.connectFailed('ETIMEDOUT');
+  }
+
+  /** The pod ended or broke its connection before the answer was complete. */
+  lost(what: string): void {
+    if (mayRepeat(this, this.#engine.options)) this.#tryElsewhere();
+    else this.client.fail('GATEWAY_UPSTREAM_BROKEN', `the pod of ${this.backend.spec.key} ${what}`);
+  }
+
+  malformed(reason: string): void {
+    const { key } = this.backend.spec;
+    this.client.fail('GATEWAY_UPSTREAM_MALFORMED', `the answer of ${key} is malformed: ${reason}`);
+  }
+
+  #tryElsewhere(): void {
+    this.upstream = null;
+    const { backend, client, endpoint } = this;
+    this.endpoint = null;
+    const { key, wakes } = backend.spec;
+    if (backend.removed) client.fail('GATEWAY_BACKEND_REMOVED', `${key} was removed`);
+    else if (!wakes && !backend.endpoints.some((other) => !other.draining)) {
+      client.fail('GATEWAY_NO_ENDPOINT', `nothing serves ${key} any more`);
+    } else backend.readmit(this);
+    endpoint?.release();
   }
 }

@@ -106,7 +106,7 @@ export class UpstreamConnection implements ConnectionHandler {
     if (exchange === null) return this.destroy();
     this.endpoint.accepted();
     this.#state = HEAD;
-    exchange.client.connected();
+    exchange.client.forward();
   }
 
   onDrain(): void {
@@ -146,19 +146,19 @@ export class UpstreamConnection implements ConnectionHandler {
     if (this.#state === CONNECTING) {
       this.endpoint.refused(this.#engine.now());
       this.destroy();
-      return exchange.client.connectFailed(code);
+      return exchange.connectFailed(code);
     }
     this.#lost(exchange, `broke its connection (${code})`);
   }
 
   #lost(exchange: Exchange, what: string): void {
     this.destroy();
-    exchange.client.upstreamLost(what);
+    exchange.lost(what);
   }
 
   #malformed(exchange: Exchange, reason: string): void {
     this.destroy();
-    exchange.client.upstreamMalformed(reason);
+    exchange.malformed(reason);
   }
 
   /** Heads: interim ones are passed on, the final one with what is there of its body. */
@@ -204,7 +204,7 @@ export class UpstreamConnection implements ConnectionHandler {
     this.#connection?.keepAlive(this.#engine.options.tunnelKeepAliveSeconds);
     exchange.headSent = true;
     exchange.client.send(out, 0, o);
-    if (this.#exchange !== null) exchange.client.tunnelBegun();
+    if (this.#exchange !== null) exchange.client.tunnelBegun(this);
   }
 
   #final(exchange: Exchange, bytes: Buffer, from: number, behind: number, end: number): void {
