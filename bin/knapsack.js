@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that any Node.js can run it far enough to find the right one.
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -22,7 +22,7 @@ if (major >= 24) {
 /**
  * Types are stripped once and kept: the second start is quicker, and a process that finds every module in the cache
  * never loads the stripper, which would cost it some 30 MB for each thread. So a short-lived child fills the cache
- * before the first `up`.
+ * before the first `up`, and before the first one after a change of the sources.
  */
 function useCompileCache() {
   const directory = fromHere('../node_modules/.cache/knapsack');
@@ -32,9 +32,8 @@ function useCompileCache() {
   } catch {
     return; // Not ours to write (another user's clone): it works without, a little slower.
   }
-  const { version } = JSON.parse(readFileSync(fromHere('../package.json'), 'utf8'));
-  const filled = `${directory}/filled-for-${version}-by-${process.versions.node}`;
-  if (process.argv[2] === 'up' && !existsSync(filled)) {
+  const filled = `${directory}/filled-by-${process.versions.node}`;
+  if (process.argv[2] === 'up' && !isNewerThanSources(filled)) {
     const env = { ...process.env, NODE_COMPILE_CACHE: directory };
     const { status } = spawnSync(process.execPath, [fromHere('../src/cli/fill-compile-cache.ts')], { env });
     if (status === 0) writeFileSync(filled, '');
@@ -42,6 +41,16 @@ function useCompileCache() {
   module.enableCompileCache?.(directory);
   // Worker threads read it from here.
   process.env.NODE_COMPILE_CACHE = directory;
+}
+
+/** False after an upgrade or an edit: some modules would then not be found in the cache. */
+function isNewerThanSources(file) {
+  const filledAt = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+  if (filledAt === undefined) return false;
+  const source = fromHere('../src');
+  return readdirSync(source, { recursive: true, withFileTypes: true }).every(
+    (entry) => !entry.isFile() || statSync(`${entry.parentPath}/${entry.name}`).mtimeMs <= filledAt,
+  );
 }
 
 function runWithBundledNode() {
