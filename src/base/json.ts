@@ -28,3 +28,22 @@ export function deepEqual(a: unknown, b: unknown): boolean {
   for (const key of Object.keys(right)) if (right[key] !== undefined && left[key] === undefined) return false;
   return true;
 }
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** The JSON merge patch (RFC 7396) that turns `before` into `after`, or undefined when they are equal. */
+export function mergePatchOf(before: unknown, after: unknown): unknown {
+  if (deepEqual(before, after)) return undefined;
+  if (!isMembers(before) || !isMembers(after)) return after;
+  const patch: Record<string, unknown> = {};
+  for (const key of Object.keys(before)) if (after[key] === undefined) patch[key] = null;
+  for (const key of Object.keys(after)) {
+    const member = mergePatchOf(before[key], after[key]);
+    if (member !== undefined) patch[key] = member;
+  }
+  return patch;
+}
+
+function isMembers(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -9,6 +9,7 @@ import { isAlreadyExists, isNotFound } from '../kube/api-error.ts';
 import type { ObjectKey } from '../kube/client/client.ts';
 import type { Informer } from '../kube/client/informer.ts';
 import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
+import { writeStatus } from '../kube/controller/write-status.ts';
 import type { EventRecorder } from '../kube/controller/recorder.ts';
 import { decideDeploymentStatus, isComplete } from './deployment-status.ts';
 import { makeReplicaSet, scaleAnnotations } from './resources/replica-set.ts';
@@ -21,7 +22,6 @@ import {
   revisionOf,
   surplusHistory,
 } from './rollout-decisions.ts';
-import { replaceStatus } from './status.ts';
 
 export function deploymentController(env: ControllerEnv, recorder: EventRecorder): Controller {
   return new DeploymentController(env, recorder);
@@ -113,7 +113,7 @@ class DeploymentController implements Controller {
     const there = await client.get(replicaSets, { namespace, name });
     if (controllerOf(there)?.uid === deployment.metadata.uid && findNewSet(deployment, [there])) return there;
     const collisionCount = (deployment.status?.collisionCount ?? 0) + 1;
-    await replaceStatus(client, deployments, deployment, { ...deployment.status, collisionCount });
+    await writeStatus(client, deployments, deployment, { ...deployment.status, collisionCount });
     return 'collision';
   }
 
@@ -172,7 +172,7 @@ class DeploymentController implements Controller {
   ): Promise<Outcome> {
     const { client, clock } = this.#env;
     const { status, deadlineIn } = decideDeploymentStatus(deployment, current, sets, clock.now(), created);
-    await replaceStatus(client, deployments, deployment, status);
+    await writeStatus(client, deployments, deployment, status);
     if (isComplete(deployment, status)) {
       await this.#forget(
         surplusHistory(

@@ -15,7 +15,7 @@ import { hasReason, isAlreadyExists } from '../kube/api-error.ts';
 import type { ObjectKey } from '../kube/client/client.ts';
 import type { Informer } from '../kube/client/informer.ts';
 import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
-import { replaceStatus } from './status.ts';
+import { writeStatus } from '../kube/controller/write-status.ts';
 
 const rootCertificateName = 'kube-root-ca.crt';
 /** Deletes of one resource that are under way at once. */
@@ -58,7 +58,7 @@ class NamespaceController implements Controller {
     await Promise.all(this.#contents.map((def) => this.#empty(def, key.name)));
     const remaining = await this.#remaining(key.name);
     if (remaining.length === 0) return this.#release(namespace);
-    await replaceStatus(this.#env.client, namespaces, namespace, {
+    await writeStatus(this.#env.client, namespaces, namespace, {
       ...namespace.status,
       phase: 'Terminating',
       conditions: remainingConditions(namespace, remaining, this.#env.clock.now()),

@@ -12,11 +12,11 @@ import { hasReason, isNotFound } from '../kube/api-error.ts';
 import type { ObjectKey } from '../kube/client/client.ts';
 import type { Informer } from '../kube/client/informer.ts';
 import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
+import { writeStatus } from '../kube/controller/write-status.ts';
 import type { EventRecorder } from '../kube/controller/recorder.ts';
 import { LocalWrites, unseenLimitMs } from './local-writes.ts';
 import { decideStatus, isActive, rankForDeletion, type ManageFailure } from './replica-set-decisions.ts';
 import { makePod } from './resources/pod.ts';
-import { replaceStatus } from './status.ts';
 
 /** Creates at once at most this many; when one of a batch fails the rest waits for the next try. */
 const batchSize = 64;
@@ -51,7 +51,7 @@ class ReplicaSetController implements Controller {
     const owned = await this.#claim(set);
     const failure = set.metadata.deletionTimestamp ? undefined : await this.#manage(set, owned);
     const { status, availableIn } = decideStatus(set, owned, failure, this.#env.clock.now());
-    await replaceStatus(this.#env.client, replicaSets, set, status);
+    await writeStatus(this.#env.client, replicaSets, set, status);
     if (failure) throw new Error(failure.message);
     if (availableIn !== undefined) return { requeueAfter: availableIn };
     return this.#local.unseen(set.metadata.uid ?? '') > 0 ? { requeueAfter: unseenLimitMs } : undefined;

@@ -10,6 +10,11 @@ export interface ObjectKey {
   readonly name: string;
 }
 
+/** Where the API has an object. */
+export function objectKey({ metadata: { name, namespace } }: KubeObject): ObjectKey {
+  return namespace ? { namespace, name } : { name };
+}
+
 export interface ListOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;

@@ -14,7 +14,8 @@ import { configurations, revisions, type Configuration, type Revision } from '..
 import { hasReason } from '../../kube/api-error.ts';
 import { messageOf } from '../../base/errors.ts';
 import { TerminalError, type Controller } from '../../kube/controller/controller.ts';
-import { createOrGet, isControlledBy, writeStatus } from '../apply.ts';
+import { writeStatus } from '../../kube/controller/write-status.ts';
+import { createOrGet, isControlledBy } from '../apply.ts';
 import type { ServingEnv } from '../env.ts';
 import { makeRevision } from './resources/revision.ts';
 import { sameTemplate } from './template.ts';
@@ -69,7 +70,7 @@ export function configurationController(env: ServingEnv): Controller {
     configuration: Configuration,
     latest: Revision | undefined,
     failure: string | undefined,
-  ): Configuration['status'] {
+  ): NonNullable<Configuration['status']> {
     const { generation } = configuration.metadata;
     const old = configuration.status;
     const created = failure === undefined ? latest?.metadata.name : old?.latestCreatedRevisionName;

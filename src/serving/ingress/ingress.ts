@@ -7,7 +7,7 @@ import {
 } from '../../api/knative/conditions.ts';
 import { ingresses, type Ingress } from '../../api/networking/index.ts';
 import type { Controller } from '../../kube/controller/controller.ts';
-import { writeStatus } from '../apply.ts';
+import { writeStatus } from '../../kube/controller/write-status.ts';
 import type { GatewayAddress, ServingEnv } from '../env.ts';
 import { isOurs, type Publication, type RoutePublisher } from '../routing/publisher.ts';
 
@@ -39,7 +39,7 @@ export function ingressController(
     },
   };
 
-  function nextStatus(ingress: Ingress, { conflict }: Publication): Ingress['status'] {
+  function nextStatus(ingress: Ingress, { conflict }: Publication): NonNullable<Ingress['status']> {
     const { generation } = ingress.metadata;
     const NetworkConfigured = conflict
       ? conditionFalse(

@@ -9,7 +9,7 @@ import { annotations, labels } from '../../api/serving/labels.ts';
 import { configurations, revisions, routes, type Route } from '../../api/serving/index.ts';
 import { isNotFound } from '../../kube/api-error.ts';
 import type { Controller } from '../../kube/controller/controller.ts';
-import { objectKey } from '../apply.ts';
+import { objectKey } from '../../kube/client/client.ts';
 import type { ServingEnv } from '../env.ts';
 
 export function labelerController(env: ServingEnv): Controller {

@@ -12,18 +12,11 @@ import {
   type Revision,
   type Route,
 } from '../../api/serving/index.ts';
-import { deepEqual } from '../../base/json.ts';
+import { deepEqual, mergePatchOf } from '../../base/json.ts';
 import { messageOf } from '../../base/errors.ts';
 import { watches, type Controller } from '../../kube/controller/controller.ts';
-import {
-  createOrGet,
-  deleteIfExists,
-  includesAll,
-  isControlledBy,
-  mergePatchOf,
-  patchChild,
-  writeStatus,
-} from '../apply.ts';
+import { writeStatus } from '../../kube/controller/write-status.ts';
+import { createOrGet, deleteIfExists, includesAll, isControlledBy, patchChild } from '../apply.ts';
 import type { ServingEnv } from '../env.ts';
 import { hostsOf, internalHost, placeholderName, urlOf } from './hosts.ts';
 import { makeIngress, makePlaceholder, makePlaceholderEndpoints } from './resources/make.ts';

@@ -17,7 +17,8 @@ import { labels } from '../../api/serving/labels.ts';
 import { revisions } from '../../api/serving/index.ts';
 import { deepEqual } from '../../base/json.ts';
 import { watches, type Controller } from '../../kube/controller/controller.ts';
-import { createOrGet, isControlledBy, patchChild, writeStatus } from '../apply.ts';
+import { writeStatus } from '../../kube/controller/write-status.ts';
+import { createOrGet, isControlledBy, patchChild } from '../apply.ts';
 import type { ServingEnv } from '../env.ts';
 import { defaultUserPort, userPort } from '../revision/resources/names.ts';
 import {

@@ -9,9 +9,10 @@ import {
   type KnativeService,
   type Route,
 } from '../../api/serving/index.ts';
-import { deepEqual } from '../../base/json.ts';
+import { deepEqual, mergePatchOf } from '../../base/json.ts';
 import type { Controller } from '../../kube/controller/controller.ts';
-import { createOrGet, includesAll, isControlledBy, mergePatchOf, patchChild, writeStatus } from '../apply.ts';
+import { writeStatus } from '../../kube/controller/write-status.ts';
+import { createOrGet, includesAll, isControlledBy, patchChild } from '../apply.ts';
 import { sameTemplate } from '../configuration/template.ts';
 import type { ServingEnv } from '../env.ts';
 import { makeConfiguration, makeRoute } from './resources/make.ts';
@@ -93,7 +94,7 @@ export function serviceController(env: ServingEnv): Controller {
     configuration: Configuration,
     route: Route,
     nameTaken: boolean,
-  ): KnativeService['status'] {
+  ): NonNullable<KnativeService['status']> {
     const { name, generation } = service.metadata;
     const routeStatus = route.status ?? {};
     const configurationOwned = isControlledBy(configuration, service);

@@ -7,11 +7,6 @@ import { isNamespace } from './deletion.ts';
 import { badRequest } from './errors.ts';
 import type { ObjectSubresource } from './requests.ts';
 
-/** The key of a client call for an object. */
-export function keyOfMeta(metadata: { readonly name: string; readonly namespace?: string }): ObjectKey {
-  return { name: metadata.name, ...(metadata.namespace ? { namespace: metadata.namespace } : {}) };
-}
-
 /** The key in the store's table. */
 export function keyIn(def: ResourceDef, key: { readonly name: string; readonly namespace?: string }): string {
   return def.namespaced ? `${key.namespace ?? ''}/${key.name}` : key.name;

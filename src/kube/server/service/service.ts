@@ -11,7 +11,7 @@ import { timestamp, type KubeObject, type ObjectMeta, type UntypedObject } from 
 import type { Issue, ResourceDef } from '../../../api/resource.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import { ApiError } from '../../api-error.ts';
-import type { ObjectKey } from '../../client/client.ts';
+import { objectKey, type ObjectKey } from '../../client/client.ts';
 import type { StoredRecord } from '../../store/record.ts';
 import type { Store } from '../../store/store.ts';
 import type { Table } from '../../store/table.ts';
@@ -20,7 +20,7 @@ import { decideDeletion, isNamespace, namespaceHeld } from './deletion.ts';
 import { alreadyExists, asApiError, badRequest, conflict, modified } from './errors.ts';
 import { keepServerMetadata, nothingKeeps } from './metadata.ts';
 import { applyPatch, checkPatchType } from './patch/apply.ts';
-import { checkPlace, checkSubresource, keyIn, keyOfMeta, placeInNamespace, scalePaths } from './place.ts';
+import { checkPlace, checkSubresource, keyIn, placeInNamespace, scalePaths } from './place.ts';
 import { Queries } from './queries.ts';
 import { Reads, served } from './reads.ts';
 import type {
@@ -213,12 +213,11 @@ export class ApiService {
   async deleteCollection(def: ResourceDef, list: ListRequest, request: DeleteRequest): Promise<ListResult> {
     const found = await this.list(def, list);
     const outcomes = await Promise.allSettled(
-      found.records.map(({ object: { metadata } }) =>
-        this.delete(def, keyOfMeta(metadata), {
-          ...request,
-          preconditions: { ...request.preconditions, ...(metadata.uid ? { uid: metadata.uid } : {}) },
-        }),
-      ),
+      found.records.map(({ object }) => {
+        const { uid } = object.metadata;
+        const preconditions = { ...request.preconditions, ...(uid ? { uid } : {}) };
+        return this.delete(def, objectKey(object), { ...request, preconditions });
+      }),
     );
     for (const outcome of outcomes) {
       if (outcome.status !== 'rejected') continue;
