@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { deepEqual, deepFreeze } from '../../src/base/json.ts';
 
 /** Through text once: `-0` is `0` there. */
