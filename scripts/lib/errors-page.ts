@@ -1,5 +1,5 @@
 import { areas } from '../../src/base/catalogue/index.ts';
-import type { CatalogueEntry } from '../../src/base/errors.ts';
+import type { CatalogueEntry } from '../../src/base/catalogue/entry.ts';
 
 /** The text of docs/errors.md. */
 export function errorsPage(): string {

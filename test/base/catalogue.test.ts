@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { errorsPage } from '../../scripts/lib/errors-page.ts';
 import { areas, catalogue } from '../../src/base/catalogue/index.ts';
-import type { CatalogueEntry } from '../../src/base/errors.ts';
+import type { CatalogueEntry } from '../../src/base/catalogue/entry.ts';
 
 const entries = Object.entries(areas).flatMap(([area, codes]) =>
   Object.entries<CatalogueEntry>(codes).map(([code, entry]) => ({ area, code, entry })),

@@ -11,7 +11,7 @@ import { namespaces } from '../../src/api/kubernetes/index.ts';
 import { resources } from '../../src/api/registry.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
-import { startEventing } from '../../src/eventing/start.ts';
+import { startEventing } from '../../src/eventing/index.ts';
 import { isAlreadyExists } from '../../src/kube/api-error.ts';
 import { inProcessClient } from '../../src/kube/client/in-process.ts';
 import { SharedInformers } from '../../src/kube/client/shared-informers.ts';

@@ -11,7 +11,7 @@ import type { Client } from '../../src/kube/client/client.ts';
 import { SharedInformers } from '../../src/kube/client/shared-informers.ts';
 import { startControllers } from '../../src/kube/controller/kernel.ts';
 import type { CloudEvent } from '../../src/eventing/cloudevents/event.ts';
-import { startEventing, type Eventing, type EventingOptions } from '../../src/eventing/start.ts';
+import { startEventing, type Eventing, type EventingOptions } from '../../src/eventing/index.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 
 /** A temporary directory that goes away with `await using`. */

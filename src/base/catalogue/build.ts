@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../errors.ts';
+import type { CatalogueEntry } from './entry.ts';
 
 export const buildErrors = {
   BUILD_SOURCE_FAILED: {

@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../errors.ts';
+import type { CatalogueEntry } from './entry.ts';
 
 export const cliErrors = {
   CLI_USAGE: {

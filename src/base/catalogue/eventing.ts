@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../errors.ts';
+import type { CatalogueEntry } from './entry.ts';
 
 export const eventingErrors = {
   EVENTING_BROKER_NOT_FOUND: {

@@ -13,16 +13,16 @@ import type { ResourceDef } from '../api/resource.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Informer } from '../kube/client/informer.ts';
 import type { Controller, ControllerEnv } from '../kube/controller/controller.ts';
-import { brokerIngressHost, makeBrokerController } from './broker/reconciler.ts';
+import { brokerIngressHost, makeBrokerController } from './broker/broker.ts';
 import { BrokerTopics } from './broker/topics.ts';
 import { LogBus, type LogBusOptions } from './buses/log-bus.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import { Sender, type Address, type ResolveTransport } from './dispatcher/sender.ts';
 import { startIngress, type IngressOptions } from './ingress/server.ts';
 import { PingClockwork } from './ping/clockwork.ts';
-import { makePingSourceController } from './ping/reconciler.ts';
+import { makePingSourceController } from './ping/ping-source.ts';
 import { AddressResolver } from './resolver.ts';
-import { makeTriggerController } from './trigger/reconciler.ts';
+import { makeTriggerController } from './trigger/trigger.ts';
 import { TriggerSubscriptions } from './trigger/subscriptions.ts';
 
 export interface EventingOptions {

@@ -28,7 +28,7 @@ import {
   type Outcome,
 } from '../../kube/controller/controller.ts';
 import type { ObjectKey } from '../../kube/client/client.ts';
-import { brokerUrl, deadLetterStatus, isOurs } from '../broker/reconciler.ts';
+import { brokerUrl, deadLetterStatus, isOurs } from '../broker/broker.ts';
 import type { BrokerTopics } from '../broker/topics.ts';
 import type { Topic } from '../buses/bus.ts';
 import {
@@ -46,7 +46,7 @@ import {
   type AddressResolver,
   type ResolvedAddress,
 } from '../resolver.ts';
-import { writeStatus } from '../status.ts';
+import { oidcDisabled, writeStatus } from '../status.ts';
 import type { TriggerSubscriptions } from './subscriptions.ts';
 
 const triggerConditions = {
@@ -60,12 +60,6 @@ const triggerConditions = {
     'OIDCIdentityCreated',
   ],
 } as const;
-
-/** Both kinds that get events say this: no identity is made while the feature is off. */
-export const oidcDisabled: ConditionValue = {
-  status: 'True',
-  reason: 'authentication-oidc feature disabled',
-};
 
 export interface TriggerControllerParts {
   readonly topics: BrokerTopics;

@@ -22,8 +22,7 @@ import {
   type AddressResolver,
   type ResolvedAddress,
 } from '../resolver.ts';
-import { writeStatus } from '../status.ts';
-import { oidcDisabled } from '../trigger/reconciler.ts';
+import { oidcDisabled, writeStatus } from '../status.ts';
 import { makePingEvent, type PingClockwork } from './clockwork.ts';
 
 const pingConditions = {
