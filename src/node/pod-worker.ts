@@ -2,20 +2,20 @@
  * Carries one pod through its life. Level-triggered: `#sync` looks at what is wanted and what is, and begins what is
  * missing; whatever takes time runs beside it and calls back. `#sync` itself never waits, so it never overlaps.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { portMapAnnotation, type Pod } from '../api/pods.ts';
-import { pods } from '../api/kubernetes/pods.ts';
+import type { Pod } from '../api/pods.ts';
 import { timestamp } from '../api/object.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { isNotFound } from '../kube/api-error.ts';
 import { adoptRun } from './adoption.ts';
-import { decideRestart, nextBackoff } from './backoff.ts';
 import { recordsOf, saveRecord, type ContainerRecord } from './container-record.ts';
 import { ContainerRun, type PodContext } from './container-run.ts';
-import { makeSandboxSpec, podDir } from './container-spec.ts';
+import { podDir } from './container-spec.ts';
 import type { Sandbox } from './drivers/driver.ts';
+import { deletePod, settled, stopAll, until } from './pod-end.ts';
+import { PodSandbox } from './pod-sandbox.ts';
+import { backoffEvent, backoffMessage, planRestart } from './restart.ts';
 import { savePod, type SavedPod } from './saved-pod.ts';
 import { StatusWriter } from './status-writer.ts';
 import { isDone, makeStatus, phaseOf, type Phase } from './status.ts';
@@ -37,10 +37,9 @@ export class PodWorker implements PodContext {
   readonly #done = Promise.withResolvers<void>();
   /** Resolves when the containers have to end at once. */
   readonly #hurry = Promise.withResolvers<void>();
+  readonly #sandbox: PodSandbox;
   readonly #volumes: PodVolumes;
   #pod: Pod;
-  #sandbox: Promise<Sandbox> | undefined;
-  #madeSandbox: Sandbox | undefined;
   #volumesReady: Promise<PodVolumes> | undefined;
   #unschedulable: string | undefined;
   #admitted = false;
@@ -62,6 +61,7 @@ export class PodWorker implements PodContext {
     this.#records = recordsOf(pod);
     this.#runs = this.#records.map((record) => new ContainerRun(record, this));
     this.#writer = new StatusWriter({ client: env.client, clock: env.clock, log: this.#log }, pod);
+    this.#sandbox = new PodSandbox(env, this.#dir, (sandbox) => this.#sandboxMade(sandbox));
     this.#volumes = new PodVolumes(
       pod,
       join(this.#dir, 'volumes'),
@@ -70,7 +70,7 @@ export class PodWorker implements PodContext {
         pod,
         read: env.readData,
         token: env.token,
-        facts: () => env.facts(this.#madeSandbox?.ip ?? ''),
+        facts: () => env.facts(this.#sandbox.made?.ip ?? ''),
       }),
     );
   }
@@ -152,7 +152,7 @@ export class PodWorker implements PodContext {
       record.stopProbes?.();
       record.cancelRetry?.();
     }
-    await this.#settled();
+    await settled(this.#runs);
     await this.#writer.flush();
     this.#writer.stop();
   }
@@ -168,22 +168,12 @@ export class PodWorker implements PodContext {
   // What containers need of their pod.
 
   sandbox(): Promise<Sandbox> {
-    this.#sandbox ??= this.#makeSandbox().catch((error: unknown) => {
-      this.#sandbox = undefined;
-      throw error;
-    });
-    return this.#sandbox;
+    return this.#sandbox.ensure(this.#pod);
   }
 
-  async #makeSandbox(): Promise<Sandbox> {
-    mkdirSync(this.#dir, { recursive: true, mode: 0o711 });
-    const sandbox = await this.env.driver.createSandbox(makeSandboxSpec(this.env, this.#pod));
-    this.#madeSandbox = sandbox;
-    if (sandbox.portMap) {
-      this.#writer.setMeta({ annotations: portMapOf(sandbox) });
-    }
+  #sandboxMade(sandbox: Sandbox): void {
+    if (sandbox.portMap) this.#writer.setMeta({ annotations: this.#sandbox.portMap });
     this.save();
-    return sandbox;
   }
 
   volumes(): Promise<PodVolumes> {
@@ -207,7 +197,7 @@ export class PodWorker implements PodContext {
       pod: this.#pod,
       records: this.#records,
       unschedulable: this.#unschedulable,
-      podIP: this.#madeSandbox?.ip,
+      podIP: this.#sandbox.made?.ip,
       hostIP: this.env.hostIP,
       verdict: this.#verdict,
       startTime: this.#startTime,
@@ -215,7 +205,7 @@ export class PodWorker implements PodContext {
     });
     if (this.env.announce) {
       const { metadata } = this.#pod;
-      const annotations = { ...metadata.annotations, ...portMapOf(this.#madeSandbox) };
+      const annotations = { ...metadata.annotations, ...this.#sandbox.portMap };
       this.env.announce({ ...this.#pod, metadata: { ...metadata, annotations }, status });
     }
     this.#writer.set(status);
@@ -230,7 +220,7 @@ export class PodWorker implements PodContext {
       uid,
       driver: this.env.driver.name,
       ...(this.#startTime ? { startTime: this.#startTime } : {}),
-      ...(this.#madeSandbox ? { sandbox: this.#madeSandbox.state } : {}),
+      ...(this.#sandbox.made ? { sandbox: this.#sandbox.made.state } : {}),
       containers: this.#records.map(saveRecord),
     });
   }
@@ -285,30 +275,19 @@ export class PodWorker implements PodContext {
       return run.start();
     }
     const { terminated } = record.state;
-    if (!decideRestart(this.#policyOf(record), terminated.exitCode)) return;
-    const finished = Date.parse(terminated.finishedAt ?? '');
-    const ran = finished - Date.parse(terminated.startedAt ?? '');
-    const { waitMs, next } = nextBackoff(record.backoff, ran);
-    const seconds = waitMs / 1000;
-    record.backoff = next;
+    const restart = planRestart(this.#pod, record, terminated, this.env.clock.now());
+    if (!restart) return;
+    record.backoff = restart.backoff;
     record.lastTerminated = terminated;
-    const remaining = finished + waitMs - this.env.clock.now();
-    if (waitMs === 0 || remaining <= 0) return run.start();
+    if (restart.waitMs === 0 || restart.remainingMs <= 0) return run.start();
     record.state = {
       kind: 'waiting',
       reason: 'CrashLoopBackOff',
-      message: backoffMessage(this.#pod, record, seconds),
+      message: backoffMessage(this.#pod, record, restart.waitMs),
     };
-    const { namespace, name, uid } = this.#pod.metadata;
-    const message = `Back-off restarting failed container ${record.spec.name} in pod ${name}_${namespace}(${uid})`;
-    this.env.recorder.event(this.#pod, 'Warning', 'BackOff', message, `spec.containers{${record.spec.name}}`);
-    run.startAfter(remaining);
-  }
-
-  #policyOf(record: ContainerRecord): string {
-    const policy = this.#pod.spec?.restartPolicy ?? 'Always';
-    if (record.role === 'sidecar') return 'Always';
-    return record.role === 'init' && policy === 'Always' ? 'OnFailure' : policy;
+    const at = `spec.containers{${record.spec.name}}`;
+    this.env.recorder.event(this.#pod, 'Warning', 'BackOff', backoffEvent(this.#pod, record), at);
+    run.startAfter(restart.remainingMs);
   }
 
   #armDeadline(): void {
@@ -332,37 +311,20 @@ export class PodWorker implements PodContext {
 
   async #cleanFinished(): Promise<void> {
     await this.#stopAll(defaultGraceSeconds * 1000);
-    await this.#dropSandbox();
+    await this.#sandbox.drop();
     this.#volumes.remove();
     this.save();
     this.publish();
   }
 
-  /** Resolves when no start is under way. */
-  async #settled(): Promise<void> {
-    for (const record of this.#records) await record.activity;
-  }
-
-  /** Main containers first, all together; then sidecars, the last started first. */
-  async #stopAll(graceMs: number): Promise<void> {
-    const deadline = this.env.clock.now() + graceMs;
-    const left = (): number => Math.max(0, deadline - this.env.clock.now());
-    for (const record of this.#records) {
-      record.cancelRetry?.();
-      record.cancelRetry = undefined;
-    }
-    // What is just starting comes to its end first: it sees that the pod is leaving, or runs and is stopped.
-    const settled = this.#settled();
-    await Promise.race([settled, this.#hurry.promise]);
-    const stop = (run: ContainerRun): Promise<void> => run.stop(left(), 'Killing', this.#hurry.promise);
-    await Promise.all(this.#runs.filter((run) => run.record.role !== 'sidecar').map(stop));
-    for (const run of this.#runs.filter((run) => run.record.role === 'sidecar').reverse()) await stop(run);
-    await settled;
+  #stopAll(graceMs: number): Promise<void> {
+    return stopAll(this.#runs, this.env.clock, graceMs, this.#hurry.promise);
   }
 
   async #end(): Promise<void> {
-    const { deletionGracePeriodSeconds: asked, namespace = '', name, uid } = this.#pod.metadata;
-    const graceSeconds = asked ?? this.#pod.spec?.terminationGracePeriodSeconds ?? defaultGraceSeconds;
+    const { metadata, spec } = this.#pod;
+    const graceSeconds =
+      metadata.deletionGracePeriodSeconds ?? spec?.terminationGracePeriodSeconds ?? defaultGraceSeconds;
     const deadline = this.env.clock.now() + Math.min(graceSeconds * 1000, this.#graceLimitMs);
     this.#cancelDeadline?.();
     await this.#finishing;
@@ -375,71 +337,36 @@ export class PodWorker implements PodContext {
       await this.#writer.flush();
     }
     this.#writer.stop();
-    await this.#dropSandbox();
+    await this.#sandbox.drop();
     this.#volumes.remove();
     rmSync(this.#dir, { recursive: true, force: true });
-    if (!this.#gone) await this.#deleteObject(namespace, name, uid);
+    if (!this.#gone) await this.#deleteObject(metadata);
     this.#done.resolve();
     this.env.freed();
   }
 
   async #drain(deadline: number): Promise<void> {
-    let cancel = (): void => undefined;
-    const { clock } = this.env;
-    const timeout = new Promise<void>((resolve) => {
-      cancel = clock.after(Math.max(0, deadline - clock.now()), resolve);
-    });
     const drained = this.env.beforeStop?.(this.#pod).catch((error: unknown) => {
       this.#log.warn({ error: messageOf(error) }, 'pod not drained before its end');
     });
-    await Promise.race([drained, timeout]);
-    cancel();
+    if (drained) await until(this.env.clock, deadline, drained);
   }
 
-  async #deleteObject(namespace: string, name: string, uid: string | undefined): Promise<void> {
+  async #deleteObject(metadata: Pod['metadata']): Promise<void> {
     try {
-      await this.env.client.delete(
-        pods,
-        { namespace, name },
-        { gracePeriodSeconds: 0, ...(uid ? { preconditions: { uid } } : {}) },
-      );
+      await deletePod(this.env.client, metadata);
     } catch (error) {
-      if (!isNotFound(error)) this.#log.warn({ error: messageOf(error) }, 'pod object not deleted');
+      this.#log.warn({ error: messageOf(error) }, 'pod object not deleted');
     }
-  }
-
-  async #dropSandbox(): Promise<void> {
-    const sandbox = await this.#sandbox?.catch(() => undefined);
-    this.#sandbox = undefined;
-    if (sandbox) await this.env.driver.removeSandbox(sandbox);
   }
 
   /** Takes over what an earlier agent left of this pod. */
   async adopt(saved: SavedPod): Promise<void> {
-    const { driver } = this.env;
     this.#startTime = saved.startTime;
-    if (saved.sandbox !== undefined) {
-      const sandbox = await driver.adoptSandbox(makeSandboxSpec(this.env, this.#pod), saved.sandbox);
-      if (sandbox) {
-        this.#sandbox = Promise.resolve(sandbox);
-        this.#madeSandbox = sandbox;
-        this.#volumesReady = this.#volumes.prepare().then(() => this.#volumes);
-        this.#volumesReady.catch(() => (this.#volumesReady = undefined));
-      }
+    if (saved.sandbox !== undefined && (await this.#sandbox.adopt(this.#pod, saved.sandbox))) {
+      this.#volumesReady = this.#volumes.prepare().then(() => this.#volumes);
+      this.#volumesReady.catch(() => (this.#volumesReady = undefined));
     }
-    for (const run of this.#runs) await adoptRun(run, saved, this.#madeSandbox, driver);
+    for (const run of this.#runs) await adoptRun(run, saved, this.#sandbox.made, this.env.driver);
   }
-}
-
-/** The kubelet's words. */
-function backoffMessage(pod: Pod, record: ContainerRecord, seconds: number): string {
-  const { namespace, name, uid } = pod.metadata;
-  const wait = seconds >= 60 ? `${Math.floor(seconds / 60)}m${seconds % 60}s` : `${seconds}s`;
-  return `back-off ${wait} restarting failed container=${record.spec.name} pod=${name}_${namespace}(${uid})`;
-}
-
-/** The annotation that says which ports of the host the pod got; none where ports are as declared. */
-function portMapOf(sandbox: Sandbox | undefined): { [annotation: string]: string } {
-  if (!sandbox?.portMap) return {};
-  return { [portMapAnnotation]: JSON.stringify(Object.fromEntries(sandbox.portMap)) };
 }
