@@ -1,5 +1,6 @@
 /** The Build reconciler. */
 import { randomBytes } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { parseDuration } from '../base/duration.ts';
 import { messageOf } from '../base/errors.ts';
 import { deepEqual } from '../base/json.ts';
@@ -7,6 +8,7 @@ import {
   builds,
   defaultBuildTimeout,
   isCancelled,
+  sourcesOf,
   type Build,
   type BuildStatus,
 } from '../api/build/build.ts';
@@ -22,7 +24,7 @@ import { applyTemplate } from './apply-template.ts';
 import type { BuildConfig } from './config.ts';
 import { makeCredentials, type BuildCredentials } from './credentials.ts';
 import { InvalidBuildError } from './invalid.ts';
-import { makePod } from './resources/pod.ts';
+import { localPath, makePod } from './resources/pod.ts';
 import { isDone, isStopped, statusFromPod, withSucceeded } from './status.ts';
 
 /** A namespace's `default` ServiceAccount is made a moment after the namespace: so long is it waited for, ms. */
@@ -138,6 +140,7 @@ class BuildReconciler {
     if (!credentials) return undefined;
     const template = await this.#template(build);
     const resolved = applyTemplate(build.spec ?? {}, template?.spec);
+    if (this.#config.localSources) await refuseMissingPaths(build);
     return makePod({ build, name, resolved, credentials, config: this.#config });
   }
 
@@ -211,5 +214,16 @@ async function orInvalid<T>(getting: Promise<T>): Promise<T> {
   } catch (error) {
     if (isNotFound(error)) throw new InvalidBuildError(messageOf(error));
     throw error;
+  }
+}
+
+/** A path of this machine that is not there: its volume would keep the pod waiting until the build times out. */
+async function refuseMissingPaths(build: Build): Promise<void> {
+  for (const { git } of sourcesOf(build)) {
+    const path = git?.url === undefined ? undefined : localPath(git.url);
+    if (path === undefined) continue;
+    const found = await stat(path).catch(() => undefined);
+    if (!found?.isDirectory())
+      throw new InvalidBuildError(`${path} is not a directory of this machine`, 'MissingSource');
   }
 }

@@ -47,3 +47,13 @@ test('what was never judged is unknown', () => {
   const conditions = nextConditions(set, undefined, { A: conditionTrue }, 0);
   assert.equal(conditions.find(({ type }) => type === 'Ready')?.status, 'Unknown');
 });
+
+test('a caller that judged the happy condition itself is believed', () => {
+  const judged = nextConditions(
+    set,
+    undefined,
+    { A: conditionFalse('Late'), B: conditionFalse('Cause'), Ready: conditionFalse('Cause') },
+    0,
+  );
+  assert.equal(judged.find(({ type }) => type === 'Ready')?.reason, 'Cause');
+});

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
 import { describe, it } from 'node:test';
 import { builds, type Build, type BuildSpec } from '../../src/api/build/build.ts';
 import { buildTemplates, clusterBuildTemplates } from '../../src/api/build/template.ts';
@@ -230,7 +231,7 @@ describe('Build reconciler', () => {
       for (const template of shippedTemplates()) await client.create(clusterBuildTemplates, template);
       const image = 'registry.knapsack.local/x';
       await create({
-        source: { git: { url: '/srv/x', revision: 'main' } },
+        source: { git: { url: tmpdir(), revision: 'main' } },
         template: {
           name: 'node',
           kind: 'ClusterBuildTemplate',
@@ -280,6 +281,11 @@ describe('Build reconciler', () => {
       /clusterbuildtemplates.* "none" not found/,
     ],
     ['a missing ServiceAccount', { steps, serviceAccountName: 'none' }, /serviceaccounts "none" not found/],
+    [
+      'a path that is not there',
+      { steps, source: { git: { url: 'file:///no/such/repository', revision: 'main' } } },
+      /^MissingSource: \/no\/such\/repository is not a directory of this machine$/,
+    ],
     ['a source without revision', { steps, source: { git: { url: 'x' } } }, /Revision/],
   ];
   for (const [what, spec, message] of refused) {

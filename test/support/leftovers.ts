@@ -1,12 +1,12 @@
 /** What a data directory's Knapsack has on the machine outside of the directory: nothing, once it has stopped. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, globSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { tagOf } from '../../src/node/drivers/choose.ts';
 import { hasProgram } from './drivers.ts';
 
 /**
- * Processes, mounts, network namespaces and links, control groups, memory volumes and sockets of a data directory, as
+ * Processes, mounts, network namespaces and links, firewall rules, control groups, memory volumes and sockets of a data directory, as
  * lines for people. Elsewhere than on Linux: processes and sockets. `tag` is needed when the directory is gone.
  */
 export function leftoversOf(data: string, tag = tagIn(data)): string[] {
@@ -16,6 +16,7 @@ export function leftoversOf(data: string, tag = tagIn(data)): string[] {
     ...linesWith('mount', readIfThere('/proc/self/mounts'), [data, tag]),
     ...linesWith('network namespace', namesIn('/run/netns'), [tag]),
     ...linesWith('network link', links(), [tag]),
+    ...linesWith('firewall', firewall(), [tag]),
     ...linesWith('memory volume', namesIn('/dev/shm'), [tag]),
     ...(tag === undefined
       ? []
@@ -64,6 +65,18 @@ function linesWith(kind: string, text: string, marks: readonly (string | undefin
 
 function links(): string {
   return hasProgram('ip') ? execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' }) : '';
+}
+
+function firewall(): string {
+  if (process.getuid?.() !== 0) return '';
+  const listings: [string, string[]][] = [
+    ['nft', ['list', 'tables']],
+    ['iptables-save', []],
+  ];
+  return listings
+    .filter(([program]) => hasProgram(program))
+    .map(([program, args]) => spawnSync(program, args, { encoding: 'utf8' }).stdout)
+    .join('\n');
 }
 
 function namesIn(folder: string): string {

@@ -79,7 +79,8 @@ export function isTrue(conditions: readonly Condition[] | undefined, type: strin
 
 /**
  * The next list of conditions: `values` for the ones that were judged, the previous ones for those that were not, and
- * the happy condition derived: first False dependent, else first Unknown one, else True. `now` is ms since the epoch.
+ * the happy condition derived, unless the caller judged it itself: the False dependent that changed last, else the
+ * Unknown one, else True. `now` is ms since the epoch.
  */
 export function nextConditions(
   set: ConditionSet,
@@ -93,7 +94,7 @@ export function nextConditions(
   for (const [type, value] of Object.entries(values)) {
     if (value) byType.set(type, settle(set, type, value, byType.get(type), now, previous));
   }
-  const sum = sumUp(set, byType, values);
+  const sum = values[set.happy] ? undefined : sumUp(set, byType);
   if (sum) byType.set(set.happy, settle(set, set.happy, sum, byType.get(set.happy), now, previous));
   return [...byType.values()]
     .map((condition) =>
@@ -102,14 +103,8 @@ export function nextConditions(
     .sort((a, b) => (a.type < b.type ? -1 : 1));
 }
 
-/** The happy condition, or undefined when the caller judged it itself and nothing depends. */
-function sumUp(
-  set: ConditionSet,
-  byType: ReadonlyMap<string, Condition>,
-  values: { readonly [type: string]: ConditionValue | undefined },
-): ConditionValue | undefined {
-  if (set.dependents.length === 0)
-    return values[set.happy] ? undefined : (byType.get(set.happy) ?? conditionUnknown());
+function sumUp(set: ConditionSet, byType: ReadonlyMap<string, Condition>): ConditionValue {
+  if (set.dependents.length === 0) return byType.get(set.happy) ?? conditionUnknown();
   const dependents = set.dependents.map((type) => byType.get(type)).filter((c) => c !== undefined);
   const worst = latest(dependents, 'False') ?? latest(dependents, 'Unknown');
   return worst ? { status: worst.status, reason: worst.reason, message: worst.message } : conditionTrue;

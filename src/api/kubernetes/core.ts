@@ -108,7 +108,8 @@ export const configMaps = kubernetesResource('core.v1.ConfigMap', {
         value: key,
         detail: 'duplicate of key present in binaryData',
       })),
-      ...tooLong(bytes, ''),
+      // Kubernetes writes the object as a whole this way.
+      ...tooLong(bytes, '[]'),
       ...immutableIssues(oldOf(map, context), map, ['data', 'binaryData']),
       ...settingsIssues(map),
     ];

@@ -23,13 +23,16 @@ export interface Exchange {
 type Headers = Readonly<Record<string, string | readonly string[]>>;
 
 export function send(response: ServerResponse, code: number, answer: Answer, headers: Headers = {}): void {
-  response.writeHead(code, {
+  response.writeHead(code, { ...answerHeaders(answer), ...(headers as Record<string, string | string[]>) });
+  response.end(answer.body);
+}
+
+function answerHeaders(answer: Answer): Record<string, string | number> {
+  return {
     'cache-control': 'no-cache, private',
     'content-type': answer.contentType,
     'content-length': answer.body.length,
-    ...(headers as Record<string, string | string[]>),
-  });
-  response.end(answer.body);
+  };
 }
 
 export async function sendDocument(
@@ -66,24 +69,39 @@ export function sendFailure(exchange: Pick<Exchange, 'request' | 'response'>, fa
   const body = Buffer.from(`${JSON.stringify(failureStatus(failure))}\n`);
   const retry = failure.details?.retryAfterSeconds;
   const headers: Record<string, string> = retry === undefined ? {} : { 'retry-after': String(retry) };
-  if (!request.complete) {
-    headers['connection'] = 'close';
-    discardRest(request);
-  }
-  send(response, failure.code, { contentType: 'application/json', body }, headers);
+  const answer = { contentType: 'application/json', body };
+  if (request.complete) send(response, failure.code, answer, headers);
+  else sendWhileReceiving(request, response, failure.code, answer, headers);
 }
 
+/** What a client that was refused may still send: 16 MiB within 2 s. */
 const maxDiscardedBytes = 16 * 1024 * 1024;
+const maxDiscardingMs = 2000;
 
 /**
- * Reads on without keeping, so that a client that is still sending gets to see the answer instead of a reset; up to a
- * bound, behind which it has lost its claim to one.
+ * Answers, and reads on without keeping: a connection that is closed with bytes unread is reset, and the client, still
+ * sending, would never see the answer. Up to a bound, behind which it has lost its claim to one.
  */
-function discardRest(request: IncomingMessage): void {
+function sendWhileReceiving(
+  request: IncomingMessage,
+  response: ServerResponse,
+  code: number,
+  answer: Answer,
+  headers: Record<string, string>,
+): void {
+  response.writeHead(code, { ...answerHeaders(answer), ...headers, connection: 'close' });
+  response.write(answer.body);
   let size = 0;
+  const end = (): void => {
+    clearTimeout(timer);
+    response.end();
+  };
+  const timer = setTimeout(end, maxDiscardingMs);
   request.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    if (size > maxDiscardedBytes) request.destroy();
+    if (size > maxDiscardedBytes) end();
   });
+  request.on('end', end).on('close', end);
   request.on('error', () => undefined);
+  request.resume();
 }

@@ -22,6 +22,8 @@ export type RevisionVerdict = {
   readonly ResourcesAvailable: ConditionValue;
   readonly ContainerHealthy: ConditionValue;
   readonly Active: ConditionValue;
+  /** Given where the two that it sums up do not say which of them matters. */
+  readonly Ready?: ConditionValue;
 };
 
 export const resolvingDigests = conditionUnknown('ResolvingDigests');
@@ -41,7 +43,7 @@ export function notOwned(kind: string, name: string): ConditionValue {
 
 /** A container ended with this exit code; `message` is its termination message. */
 function containerExited(exitCode: number, message: string): ConditionValue {
-  return conditionFalse(`ExitCode${exitCode}`, `Container failed with: ${message}`);
+  return conditionFalse(`ExitCode${exitCode}`, `Container failed with: ${message.trimEnd()}`);
 }
 
 /** Waiting reasons of the kubelet that more waiting does not end. */
@@ -82,7 +84,13 @@ export function judgeRevision(facts: RevisionFacts): RevisionVerdict {
     return { ResourcesAvailable: unavailable ?? conditionTrue, ContainerHealthy: conditionTrue, Active };
   }
   const exit = containerFault(facts);
-  return { ResourcesAvailable: unavailable ?? deploying, ContainerHealthy: exit ?? deploying, Active };
+  return {
+    ResourcesAvailable: unavailable ?? deploying,
+    ContainerHealthy: exit ?? deploying,
+    Active,
+    // That the deadline has passed is only the consequence of it.
+    ...(exit ? { Ready: exit } : {}),
+  };
 }
 
 /** True when the revision cannot serve. */
