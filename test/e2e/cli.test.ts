@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { commands } from '../../src/cli/commands/index.ts';
 import type { PlatformInfo } from '../../src/cli/data-dir.ts';
-import { kubectlSkipReason, ociSkipReason } from '../support/drivers.ts';
+import { hasProgram, kubectlSkipReason, ociSkipReason } from '../support/drivers.ts';
 import { leftoversOf, tagIn } from '../support/leftovers.ts';
 import {
   execute,
@@ -472,17 +472,48 @@ describe('image build and image list', { timeout: 60_000 }, () => {
   });
 });
 
+describe('npm start', { timeout: 60_000 }, () => {
+  it(
+    'stops cleanly when Ctrl-C reaches npm, the launcher and the platform at once',
+    { skip: hasProgram('npm') ? undefined : 'npm is not installed' },
+    async () => {
+      const data = temporaryData();
+      const clone = fileURLToPath(new URL('../..', import.meta.url));
+      const words = ['start', '--prefix', clone, '--', '--data', data, '--driver', 'process', ...freePorts];
+      // Where the host's Node.js is older than ours, npm runs the launcher with that.
+      const session = new Session('npm', words, { ownGroup: true, env: { PATH: hostPath() } });
+      try {
+        await session.until(/✓ and the next request/);
+        session.killGroup('SIGINT');
+        await session.ended;
+        assert.match(session.stderr, /stopping…\n✓ stopped\n/);
+        assert.deepEqual(leftoversOf(data), []);
+      } finally {
+        session.kill('SIGKILL');
+      }
+    },
+  );
+});
+
+/** PATH as a user's shell has it, without what a package manager put before it for this test. */
+function hostPath(): string {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders.filter((folder) => !folder.includes('node_modules')).join(delimiter);
+}
+
 describe('an ordinary user', { timeout: 120_000 }, () => {
   const nobody = 65_534;
   const asRoot = process.getuid?.() === 0;
   const home = mkdtempSync(join(tmpdir(), 'knapsack-home-'));
   if (asRoot) chownSync(home, nobody, nobody);
-  let session: Session;
-  before(() => {
-    session = new Session(process.execPath, [launcher, 'up', ...freePorts], {
+  const start = (...words: string[]): Session =>
+    new Session(process.execPath, [launcher, ...words], {
       env: { HOME: home, KNAPSACK_DATA: '' },
       ...(asRoot ? { uid: nobody } : {}),
     });
+  let session: Session;
+  before(() => {
+    session = start('up', ...freePorts);
   });
   after(async () => {
     session.kill('SIGKILL');
@@ -503,7 +534,20 @@ describe('an ordinary user', { timeout: 120_000 }, () => {
     assert.equal(info.data, join(home, '.knapsack'));
   });
 
-  it('stops as cleanly', async () => {
+  it('ends the pods of a killed platform with reset', async () => {
+    const data = join(home, '.knapsack');
+    session.kill('SIGKILL');
+    await session.ended;
+    assert.notDeepEqual(leftoversOf(data), [], 'the pod runs on');
+    const reset = start('reset', '--yes');
+    assert.equal(await reset.ended, 0, reset.stderr);
+    assert.deepEqual(leftoversOf(data), []);
+    assert.ok(!existsSync(data));
+  });
+
+  it('starts over, and stops as cleanly', async () => {
+    session = start('up', ...freePorts);
+    await session.until(/✓ and the next request/);
     session.kill('SIGINT');
     assert.equal(await session.ended, 0, session.stderr);
     assert.deepEqual(leftoversOf(join(home, '.knapsack')), []);

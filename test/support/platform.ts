@@ -171,12 +171,13 @@ export class Session {
   constructor(
     program: string,
     args: readonly string[],
-    options: { env?: NodeJS.ProcessEnv; uid?: number } = {},
+    options: { env?: NodeJS.ProcessEnv; uid?: number; ownGroup?: boolean } = {},
   ) {
-    const { env, uid } = options;
+    const { env, uid, ownGroup = false } = options;
     this.child = spawn(program, [...args], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: ownGroup,
       ...(uid === undefined ? {} : { uid, gid: uid }),
     });
     this.child.stdout?.on('data', (chunk: Buffer) => this.#print('stdout', chunk));
@@ -215,5 +216,10 @@ export class Session {
 
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal);
+  }
+
+  /** Signals every process of its own group at once, as a terminal does. */
+  killGroup(signal: NodeJS.Signals): void {
+    if (this.child.pid !== undefined) process.kill(-this.child.pid, signal);
   }
 }
