@@ -21,17 +21,7 @@ for (const driver of ['process', 'oci'] as const) {
 
     before(async () => {
       await platform.up();
-      await platform.kubectl([
-        'patch',
-        'configmap',
-        'config-autoscaler',
-        '-n',
-        'knative-serving',
-        '--type',
-        'merge',
-        '-p',
-        '{"data":{"stable-window":"6s"}}',
-      ]);
+      await platform.configure('config-autoscaler', { 'stable-window': '6s' });
     });
     after(() => platform.dispose());
 

@@ -1,32 +1,14 @@
 /** What a user of kubectl sees of the API server alone: no controllers, no pods. Every kubectl on the machine is tried. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, globSync, realpathSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { LogOptions } from '../../src/kube/server/logs.ts';
-import { hasProgram, kubectlSkipReason } from '../support/drivers.ts';
+import { kubectlSkipReason } from '../support/drivers.ts';
 import { execute, type Output } from '../support/platform.ts';
+import { Watcher, kubectls, splitArgs } from '../support/kubectl.ts';
 import { startTestServer, type TestServer } from '../kube/server/support.ts';
-
-/** The kubectl on PATH, and its siblings of other versions (`kubectl.1.27`…) that some distributions install. */
-function kubectls(): string[] {
-  if (!hasProgram('kubectl')) return [];
-  const first = execFileSync('sh', ['-c', 'command -v kubectl']).toString().trim();
-  const folder = dirname(realpathSync(first));
-  return [first, ...globSync(join(folder, 'kubectl.*')).filter((path) => existsSync(path))];
-}
-
-/** `[1, 33]` of a kubectl. */
-function minorVersion(program: string): number {
-  const json = execFileSync(program, ['version', '--client', '-o', 'json'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  const { clientVersion } = JSON.parse(json.toString()) as { clientVersion: { minor: string } };
-  return Number.parseInt(clientVersion.minor, 10);
-}
 
 const configMap = (data: string): string => `
 apiVersion: v1
@@ -455,55 +437,6 @@ function suite(program: string, minor: number): void {
   });
 }
 
-/** Splits words; single quotes keep spaces. */
-function splitArgs(text: string): string[] {
-  return [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '');
-}
-
-/** A kubectl that runs until it is told to stop. */
-class Watcher {
-  readonly #process: ChildProcess;
-  #seen = '';
-  #changed = Promise.withResolvers<void>();
-
-  constructor(program: string, args: readonly string[], server: TestServer) {
-    const env = { ...process.env, KUBECONFIG: server.kubeconfig, HOME: server.dir };
-    this.#process = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
-    this.#process.stdout?.on('data', (chunk: Buffer) => {
-      this.#seen += chunk.toString();
-      this.#changed.resolve();
-      this.#changed = Promise.withResolvers();
-    });
-  }
-
-  /** Everything printed once `text` has appeared. */
-  async until(text: string): Promise<string> {
-    const deadline = Date.now() + 30_000;
-    while (!this.#seen.includes(text)) {
-      const left = deadline - Date.now();
-      if (left <= 0) throw new Error(`no ${text} within 30 s in: ${this.#seen}`);
-      await Promise.race([this.#changed.promise, delay(left, undefined, { ref: false })]);
-    }
-    return this.#seen;
-  }
-
-  async stop(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    this.#process.kill();
-    await once(this.#process, 'exit');
-  }
-}
-
-/** One kubectl a minor version, the one on PATH before others. */
-function oneEach(programs: readonly string[]): Map<number, string> {
-  const out = new Map<number, string>();
-  for (const program of programs) {
-    const minor = minorVersion(program);
-    if (!out.has(minor)) out.set(minor, program);
-  }
-  return out;
-}
-
-const programs = oneEach(kubectls());
+const programs = kubectls();
 if (programs.size === 0) it('kubectl against the API server', { skip: kubectlSkipReason() ?? 'no kubectl' });
 for (const [minor, program] of programs) suite(program, minor);

@@ -30,17 +30,7 @@ for (const driver of ['process', 'oci'] as const) {
 
     before(async () => {
       await platform.up();
-      await platform.kubectl([
-        'patch',
-        'configmap',
-        'config-autoscaler',
-        '-n',
-        'knative-serving',
-        '--type',
-        'merge',
-        '-p',
-        `{"data":{"stable-window":"${windowMs / 1000}s"}}`,
-      ]);
+      await platform.configure('config-autoscaler', { 'stable-window': `${windowMs / 1000}s` });
       const built = await knapsack(['image', 'build', example, '-t', image, '--data', platform.data]);
       assert.equal(built.code, 0, built.stderr);
       const names = Array.from({ length: services }, (_, i) => `app-${i}`);

@@ -136,6 +136,12 @@ export class TestPlatform {
     return result.stdout;
   }
 
+  /** Changes keys of a ConfigMap of knative-serving. */
+  async configure(name: string, data: { readonly [key: string]: string }): Promise<void> {
+    const patch = JSON.stringify({ data });
+    await this.kubectl(['patch', 'configmap', name, '-n', 'knative-serving', '--type', 'merge', '-p', patch]);
+  }
+
   tryKubectl(args: readonly string[], input?: string): Promise<Output> {
     const options = { env: { KUBECONFIG: this.info.kubeconfig }, ...(input === undefined ? {} : { input }) };
     return execute('kubectl', args, options);
