@@ -205,7 +205,8 @@ async function runForeground(
         `ready (pods run by the ${platform.driver.name} driver: ${platform.driver.reason})`,
         performance.now() - began,
       );
-      if (!stopping.aborted.aborted) await printResult(io, options, info, summary(info));
+      if (!stopping.aborted.aborted)
+        await printResult(io, options, info, summary(info, options['no-hello'] !== true));
       notifyParent({ type: 'ready', info });
       const hello = platform.firstRun && options['no-hello'] !== true && !stopping.aborted.aborted;
       if (hello) await Promise.race([stopping.promise, showHello(platform, progress, stopping.aborted)]);
@@ -245,8 +246,8 @@ async function showHello(
   }
 }
 
-function summary(info: PlatformInfo): string {
-  const gateway = new URL(info.gateway);
+function summary(info: PlatformInfo, hasHello: boolean): string {
+  const request = `curl -H "Host: hello.default.example.com" ${new URL(info.gateway).origin}`;
   return [
     '',
     `  API         ${info.api}`,
@@ -258,7 +259,7 @@ function summary(info: PlatformInfo): string {
     '  Try:',
     `    export KUBECONFIG=${info.kubeconfig}`,
     '    kubectl get ksvc,pods',
-    `    curl -H "Host: hello.default.example.com" ${gateway.origin}`,
+    `    ${hasHello ? request : 'npx knapsack image build examples/helloworld-nodejs'}`,
     '',
   ].join('\n');
 }
