@@ -7,7 +7,7 @@ import { startTestNode, type DriverName, type TestNode } from './support.ts';
 
 const print = (expression: string): string => `console.log(JSON.stringify(${expression}))`;
 
-for (const driver of ['process', 'oci'] satisfies DriverName[]) {
+for (const driver of ['process', 'spawn', 'oci'] satisfies DriverName[]) {
   const skip = driver === 'oci' ? ociSkipReason() : undefined;
   describe(`what containers are given, ${driver} driver`, { skip: skip ?? false, concurrency: 3 }, () => {
     let node: TestNode;

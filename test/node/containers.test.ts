@@ -11,7 +11,7 @@ import { condition, startTestNode, type DriverName, type TestNode } from './supp
 const print = (expression: string): string => `console.log(JSON.stringify(${expression}))`;
 const forever = 'setInterval(() => {}, 1000)';
 
-for (const driver of ['process', 'oci'] satisfies DriverName[]) {
+for (const driver of ['process', 'spawn', 'oci'] satisfies DriverName[]) {
   const skip = driver === 'oci' ? ociSkipReason() : undefined;
   describe(`containers, ${driver} driver`, { skip: skip ?? false, concurrency: 3 }, () => {
     let node: TestNode;
@@ -217,7 +217,7 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
 
     it(
       'kills a container that takes more memory than it may',
-      { skip: driver === 'process' && process.getuid?.() !== 0 },
+      { skip: driver !== 'oci' && process.getuid?.() !== 0 },
       async () => {
         await node.run('fat', {
           restartPolicy: 'Never',

@@ -11,7 +11,7 @@ import {
   type Firewall,
 } from '../../src/node/drivers/oci/firewall.ts';
 import { Outbound } from '../../src/node/drivers/oci/outbound.ts';
-import { Shell } from '../../src/node/drivers/oci/shell.ts';
+import { Shell } from '../../src/node/drivers/shell.ts';
 
 const place = { tag: '0a1b2c3d', bridge: 'kns0a1b2c3d', subnet: '10.150.0.0/16' };
 const nothing: Firewall = { hasTable: false, chains: [], jumps: [], forwardDrops: false, blockers: [] };

@@ -5,7 +5,7 @@ import { podAddress } from '../../src/api/pods.ts';
 import { ociSkipReason } from '../support/drivers.ts';
 import { condition, startTestNode, tryHttp, type DriverName, type TestNode } from './support.ts';
 
-for (const driver of ['process', 'oci'] satisfies DriverName[]) {
+for (const driver of ['process', 'spawn', 'oci'] satisfies DriverName[]) {
   const skip = driver === 'oci' ? ociSkipReason() : undefined;
   describe(`pod lifecycle, ${driver} driver`, { skip: skip ?? false }, () => {
     let node: TestNode;
@@ -24,7 +24,7 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
       const [status] = pod.status?.containerStatuses ?? [];
       assert.equal(status?.ready, true);
       assert.match(status?.imageID ?? '', /@sha256:/);
-      assert.match(status?.containerID ?? '', new RegExp(`^${driver}://`));
+      assert.match(status?.containerID ?? '', new RegExp(`^${driver === 'oci' ? 'oci' : 'process'}://`));
       const address = podAddress(pod, 8080);
       assert.ok(address);
       assert.equal(await tryHttp(address.host, address.port), 'hello pod');

@@ -70,7 +70,7 @@ describe('recovery by another driver', { skip: ociSkipReason() ?? false }, () =>
   });
 });
 
-for (const driver of ['process', 'oci'] satisfies DriverName[]) {
+for (const driver of ['process', 'spawn', 'oci'] satisfies DriverName[]) {
   const skip = driver === 'oci' ? ociSkipReason() : undefined;
   describe(`recovery, ${driver} driver`, { skip: skip ?? false }, () => {
     it('adopts what runs after SIGKILL, removes what has no pod, and leaves nothing at the end', async (t) => {
@@ -107,6 +107,9 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
           );
         });
         assert.ok(await answers(restarted));
+        // A shell saw it end while there was no agent.
+        const { exitCode } = restarted.status?.containerStatuses?.[0]?.lastState?.terminated ?? {};
+        if (driver !== 'spawn' && process.platform === 'linux') assert.equal(exitCode, 137);
 
         const tag = tagOf(join(root, 'data/node'));
         await api.client.delete(pods, { namespace: 'default', name: 'keep' });

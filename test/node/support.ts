@@ -22,7 +22,8 @@ import type { ImageConfig, ImageProvider } from '../../src/node/images.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 import { waitFor } from '../support/wait.ts';
 
-export type DriverName = 'process' | 'oci';
+/** `spawn`: the process driver where no shell can start its containers. */
+export type DriverName = 'process' | 'spawn' | 'oci';
 
 /** Directories that stand for images: `hello` serves HTTP, `script` runs what its arguments say. */
 class TestImages implements ImageProvider {
@@ -151,8 +152,9 @@ export async function startTestNode(
     log,
     dataDir,
     nodeName: 'testnode',
-    driver,
+    driver: driver === 'spawn' ? 'process' : driver,
     images,
+    ...(driver === 'spawn' ? { hostEnv: { PATH: join(root, 'no-programs') } } : {}),
     ...options,
   });
   const read = (name: string): Promise<Pod> => api.client.get(pods, { namespace: 'default', name });

@@ -29,16 +29,18 @@ export function tagOf(dataDir: string): string {
 export async function chooseDriver(choice: DriverChoice, options: DriverOptions): Promise<Driver> {
   const tag = tagOf(options.dataDir);
   const hostPath = options.hostEnv['PATH'] ?? '';
+  const { removesOnly = false } = options;
+  const forProcesses = { tag, hostPath, dir: join(options.dataDir, 'process'), removesOnly };
   if (choice === 'process') {
     await removeContainers(tag, hostPath, options);
-    return new ProcessDriver({ tag, reason: 'asked for', hostPath });
+    return new ProcessDriver({ ...forProcesses, reason: 'asked for' });
   }
   const oci = await tryOci(choice, tag, hostPath, options);
   if (typeof oci !== 'string') return oci;
   if (choice === 'oci') {
     throw new KnapsackError('NODE_NO_DRIVER', `the oci driver cannot run on this machine: it needs ${oci}`);
   }
-  return new ProcessDriver({ tag, reason: `containers cannot run here: ${oci} missing`, hostPath });
+  return new ProcessDriver({ ...forProcesses, reason: `containers cannot run here: ${oci} missing` });
 }
 
 /** The driver, opened unless it only removes, or what it lacks. */

@@ -14,7 +14,7 @@ import {
   type ExitStatus,
 } from '../driver.ts';
 import type { OciRuntime } from './runtime.ts';
-import type { RunDir } from './run-dir.ts';
+import type { RunDir } from '../run-dir.ts';
 
 /** What is kept of a container across a restart of the agent. */
 interface SavedContainer {

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { runToEnd } from '../exec.ts';
 import type { FirewallPrograms } from './firewall.ts';
 import type { RuntimeProgram } from './runtime.ts';
-import { quote } from './shell.ts';
+import { quote } from '../shell.ts';
 
 const trialTimeoutMs = 15_000;
 

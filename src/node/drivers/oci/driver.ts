@@ -24,9 +24,9 @@ import type { FirewallPrograms } from './firewall.ts';
 import { choosePrefix, PodNetwork } from './network.ts';
 import { Outbound } from './outbound.ts';
 import { HostResolver } from './resolv-conf.ts';
-import { RunDir } from './run-dir.ts';
+import { RunDir } from '../run-dir.ts';
 import { OciRuntime, type RuntimeProgram } from './runtime.ts';
-import { Shell } from './shell.ts';
+import { Shell } from '../shell.ts';
 
 interface SavedSandbox {
   readonly ip: string;

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { KnapsackError } from '../../../base/errors.ts';
-import { quote, type Shell } from './shell.ts';
+import { quote, type Shell } from '../shell.ts';
 
 const netnsDir = '/run/netns';
 /** Second octets of 10.0.0.0/8 that are seldom in use. */

@@ -15,7 +15,7 @@ import {
   type FirewallProgram,
   type FirewallPrograms,
 } from './firewall.ts';
-import { quote, type Shell } from './shell.ts';
+import { quote, type Shell } from '../shell.ts';
 
 const forwardingFile = '/proc/sys/net/ipv4/ip_forward';
 /** How long iptables waits for another that changes rules, seconds. */

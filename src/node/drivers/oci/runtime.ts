@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cgroup } from '../cgroups.ts';
 import type { ExecOptions, ExecResult } from '../driver.ts';
-import { quote, type Shell } from './shell.ts';
+import { quote, type Shell } from '../shell.ts';
 
 export interface RuntimeProgram {
   readonly name: 'crun' | 'runc';

@@ -1,4 +1,7 @@
-/** The directory where shells leave word of containers: `<id>.pid` when one runs, `<id>.exit` when it has ended. */
+/**
+ * The directory where shells leave word of containers: `<id>.pid` when one runs, `<id>.exit` when it has
+ * ended.
+ */
 import { mkdirSync, readFileSync, rmSync, watch, type FSWatcher } from 'node:fs';
 import { join } from 'node:path';
 
@@ -16,7 +19,7 @@ export class RunDir {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   }
 
-  file(id: string, kind: 'pid' | 'exit' | 'log'): string {
+  file(id: string, kind: 'pid' | 'exit' | 'log' | 'sh'): string {
     return join(this.path, `${id}.${kind}`);
   }
 
@@ -41,7 +44,7 @@ export class RunDir {
   }
 
   forget(id: string): void {
-    for (const kind of ['pid', 'exit', 'log'] as const) rmSync(this.file(id, kind), { force: true });
+    for (const kind of ['pid', 'exit', 'log', 'sh'] as const) rmSync(this.file(id, kind), { force: true });
   }
 
   close(): void {

@@ -8,7 +8,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { KnapsackError } from '../../../base/errors.ts';
+import { KnapsackError } from '../../base/errors.ts';
 
 /** A word for the shell. */
 export function quote(text: string): string {
@@ -27,15 +27,23 @@ const loop = 'while IFS= read -r line; do ( eval "$line" & ); done';
 export class Shell {
   readonly #dir: string;
   readonly #command: readonly string[];
+  readonly #env: Readonly<Record<string, string>> | undefined;
   readonly #waiting = new Map<string, (result: number) => void>();
   #child: ChildProcessByStdio<Writable, Readable, null> | undefined;
   #next = 0;
 
   /**
-   * `privateMounts`: in a mount namespace of its own, after `setup` ran there. `dir` holds output of commands.
+   * `privateMounts`: in a mount namespace of its own, after `setup` ran there. `dir` holds output of commands. `env`:
+   * instead of this process's own.
    */
-  constructor(options: { dir: string; privateMounts: boolean; setup?: string }) {
+  constructor(options: {
+    dir: string;
+    privateMounts: boolean;
+    setup?: string;
+    env?: Readonly<Record<string, string>>;
+  }) {
     this.#dir = options.dir;
+    this.#env = options.env;
     const script = `${options.setup ?? ':'}; ${loop}`;
     this.#command = options.privateMounts ? ['unshare', '-m', 'sh', '-c', script] : ['sh', '-c', script];
   }
@@ -44,7 +52,11 @@ export class Shell {
     if (this.#child) return this.#child;
     const [file = '', ...args] = this.#command;
     // A session of its own: an interrupt typed into the terminal must not end it.
-    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
+    const child = spawn(file, args, {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      detached: true,
+      ...(this.#env ? { env: this.#env } : {}),
+    });
     child.unref();
     const gone = (): void => {
       if (this.#child !== child) return;

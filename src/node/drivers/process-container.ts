@@ -1,0 +1,242 @@
+/** Containers of the process driver that this process spawned, or that it found running. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { constants as osConstants } from 'node:os';
+import { messageOf } from '../../base/errors.ts';
+import type { Json } from '../../base/json.ts';
+import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../base/process.ts';
+import type { Cgroup } from './cgroups.ts';
+import {
+  StartError,
+  type ContainerHandle,
+  type ContainerSpec,
+  type ContainerStats,
+  type ExecOptions,
+  type ExecResult,
+  type ExitStatus,
+} from './driver.ts';
+import { runToEnd } from './exec.ts';
+import { makeHostCommand, type HostCommand } from './host-command.ts';
+import type { RunDir } from './run-dir.ts';
+
+/** How often the end of a process that is not our child is looked for, ms. */
+const adoptedPollMs = 250;
+
+/** What is kept of a container across a restart of the agent. */
+export interface SavedProcess {
+  readonly process: ProcessIdentity | undefined;
+  readonly command: HostCommand;
+  readonly rootfs: string;
+}
+
+/** A container's command as it runs on this machine. */
+export interface Launch {
+  readonly spec: ContainerSpec;
+  readonly command: HostCommand;
+  /** Undefined: as the user of this process. */
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
+  /** Undefined: no limits to hold. */
+  readonly group: Cgroup | undefined;
+  /** PATH of the host. */
+  readonly path: string;
+}
+
+/** Signals a process group. False when there is none (any more). */
+export function signalGroup(pid: number, name: NodeJS.Signals): boolean {
+  try {
+    return process.kill(-pid, name);
+  } catch {
+    return false;
+  }
+}
+
+export function statsOf(group: Cgroup | undefined): Promise<ContainerStats | undefined> {
+  return Promise.resolve(group?.stats());
+}
+
+export async function execIn(
+  container: { readonly command: HostCommand; readonly rootfs: string },
+  path: string,
+  command: readonly string[],
+  options: ExecOptions,
+): Promise<ExecResult> {
+  // The environment is the host's already; only the program has to be found, in the image or on the host.
+  const { env, cwd } = container.command;
+  const spec = {
+    rootfs: container.rootfs,
+    command,
+    env: new Map(Object.entries(env)),
+    cwd: '/',
+    mounts: [],
+    terminationMessage: { source: '', destination: '/dev/termination-log' },
+  };
+  const { file, args } = makeHostCommand(spec, new Map(), hostOf(path));
+  return runToEnd(file, args, { ...options, cwd, env });
+}
+
+export function stateOf({ command, spec }: Launch, process: ProcessIdentity | undefined): Json {
+  const saved: SavedProcess = { process, command, rootfs: spec.rootfs };
+  return saved as unknown as Json;
+}
+
+export function hostOf(path: string) {
+  return { execPath: process.execPath, path, platform: process.platform };
+}
+
+/** The end that a shell tells: 128 + its number for a signal. Undefined when nobody saw it. */
+export function endOf(code: number | undefined, group: Cgroup | undefined): ExitStatus {
+  const signal = code !== undefined && code > 128 && code < 160 ? code - 128 : undefined;
+  return { exitCode: code, signal, oomKilled: group?.oomKilled() ?? false };
+}
+
+/** A container that this process spawns: it works everywhere, and copies this process's page tables first. */
+export class ChildContainer implements ContainerHandle {
+  readonly id: string;
+  readonly started: Promise<void>;
+  readonly exited: Promise<ExitStatus>;
+  readonly #launch: Launch;
+  #child: ChildProcess | undefined;
+  #identity: ProcessIdentity | undefined;
+
+  constructor(launch: Launch) {
+    this.id = launch.spec.id;
+    this.#launch = launch;
+    const exited = Promise.withResolvers<ExitStatus>();
+    const started = Promise.withResolvers<void>();
+    this.exited = exited.promise;
+    this.started = started.promise;
+    try {
+      const child = this.#spawn(launch);
+      child.once('spawn', () => started.resolve());
+      child.once('error', (error) => started.reject(new StartError(messageOf(error), { cause: error })));
+      child.once('exit', (code, signal) => {
+        // What the main process leaves behind ends with it, as in a container.
+        this.#killAll();
+        const number = signal === null ? undefined : osConstants.signals[signal];
+        const oomKilled = launch.group?.oomKilled() ?? false;
+        exited.resolve({ exitCode: code ?? 128 + (number ?? 0), signal: number, oomKilled });
+      });
+    } catch (error) {
+      started.reject(new StartError(messageOf(error), { cause: error }));
+    }
+  }
+
+  #spawn({ spec, command, user, group }: Launch): ChildProcess {
+    const log = openSync(spec.logPath, 'a', 0o640);
+    try {
+      group?.create(spec.limits);
+      const child = spawn(command.file, command.args, {
+        cwd: command.cwd,
+        env: command.env,
+        stdio: ['ignore', log, log],
+        // Its own group, so that what it starts ends with it, and no signal of the terminal reaches it.
+        detached: true,
+        ...user,
+      });
+      this.#child = child;
+      if (child.pid !== undefined) {
+        group?.add(child.pid);
+        this.#identity = identifyProcess(child.pid);
+      }
+      return child;
+    } finally {
+      closeSync(log);
+    }
+  }
+
+  get state(): Json {
+    return stateOf(this.#launch, this.#identity);
+  }
+
+  #killAll(): void {
+    if (this.#child?.pid !== undefined) signalGroup(this.#child.pid, 'SIGKILL');
+    this.#launch.group?.kill();
+  }
+
+  signal(name: NodeJS.Signals): void {
+    const { exitCode, signalCode, pid } = this.#child ?? {};
+    if (pid === undefined || exitCode !== null || signalCode !== null) return;
+    if (name === 'SIGKILL') this.#killAll();
+    else signalGroup(pid, name);
+  }
+
+  exec(command: readonly string[], options: ExecOptions): Promise<ExecResult> {
+    return execIn(
+      { command: this.#launch.command, rootfs: this.#launch.spec.rootfs },
+      this.#launch.path,
+      command,
+      options,
+    );
+  }
+
+  stats(): Promise<ContainerStats | undefined> {
+    return statsOf(this.#launch.group);
+  }
+
+  async remove(): Promise<void> {
+    await this.#launch.group?.destroy();
+  }
+}
+
+/** A process that an earlier agent started: not our child, so its end is looked for. */
+export class AdoptedContainer implements ContainerHandle {
+  readonly id: string;
+  readonly started = Promise.resolve();
+  readonly exited: Promise<ExitStatus>;
+  readonly state: Json;
+  readonly #saved: SavedProcess;
+  readonly #group: Cgroup | undefined;
+  readonly #word: RunDir | undefined;
+
+  /** `word`: what a shell may have left about the container, when one was there. */
+  constructor(id: string, state: SavedProcess, group: Cgroup | undefined, word?: RunDir) {
+    this.id = id;
+    // A container whose record lacks its process may have come up after the record was written.
+    const pid = state.process ? undefined : word?.number(id, 'pid');
+    const saved = pid === undefined ? state : { ...state, process: identifyProcess(pid) };
+    this.#saved = saved;
+    this.#word = word;
+    this.state = saved as unknown as Json;
+    this.#group = group;
+    this.exited = new Promise((resolve) => {
+      let missing = 0;
+      const look = (): void => {
+        const code = word?.number(id, 'exit');
+        if (!this.#alive()) missing++;
+        // The shell writes a moment after the end; a process that this one's predecessor spawned leaves no word.
+        const wait = word?.number(id, 'pid') === undefined ? 1 : 2;
+        if (code === undefined && missing < wait) {
+          setTimeout(look, adoptedPollMs).unref();
+          return;
+        }
+        this.#group?.kill();
+        resolve(endOf(code, this.#group));
+      };
+      look();
+    });
+  }
+
+  #alive(): boolean {
+    return this.#saved.process !== undefined && isSameProcess(this.#saved.process);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    if (!this.#saved.process || !this.#alive()) return;
+    signalGroup(this.#saved.process.pid, name);
+    if (name === 'SIGKILL') this.#group?.kill();
+  }
+
+  exec(command: readonly string[], options: ExecOptions): Promise<ExecResult> {
+    return execIn(this.#saved, process.env['PATH'] ?? '', command, options);
+  }
+
+  stats(): Promise<ContainerStats | undefined> {
+    return statsOf(this.#group);
+  }
+
+  async remove(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.#group?.destroy();
+    this.#word?.forget(this.id);
+  }
+}
