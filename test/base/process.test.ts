@@ -25,8 +25,8 @@ describe('process identity', () => {
     'counts a zombie as ended',
     { skip: process.platform === 'linux' ? undefined : 'needs /proc' },
     async () => {
-      // The shell starts a child that ends at once, then becomes sleep, which never collects it.
-      const shell = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], {
+      // The shell has become sleep when its child ends, and sleep collects nobody.
+      const shell = spawn('sh', ['-c', 'sleep 0.1 & echo $!; exec sleep 60'], {
         stdio: ['ignore', 'pipe', 'ignore'],
       });
       try {

@@ -67,7 +67,7 @@ describe('secrets and config maps', () => {
       'too much',
       configMaps,
       { data: { a: 'x'.repeat(1024 * 1024 + 1) } },
-      [': Too long: may not be more than 1048576 bytes'],
+      ['[]: Too long: may not be more than 1048576 bytes'],
     ],
   ];
   for (const [what, def, more, expected] of cases)
