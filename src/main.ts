@@ -125,9 +125,13 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   options.owned?.();
   const service = new ApiService({ store, resources, clock });
   const client = inProcessClient(service, { user: administrator });
-  for (const name of systemNamespaces)
-    await ensure(client, namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
-  for (const template of shippedTemplates()) await ensure(client, clusterBuildTemplates, template);
+  // Side by side, so that the first start waits for one commit and not for one each.
+  await Promise.all([
+    ...systemNamespaces.map((name) =>
+      ensure(client, namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }),
+    ),
+    ...shippedTemplates().map((template) => ensure(client, clusterBuildTemplates, template)),
+  ]);
   const informers = new SharedInformers({ client, clock, log });
   closers.defer(() => informers.close());
   const env: ControllerEnv = { client, informers, clock, log };
@@ -142,8 +146,10 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   });
   const registry = await startRegistry({ store: imageStore, ...options.registry, log });
   closers.defer(() => registry.close());
-  imageStore.addAlias(`${registry.address.host}:${registry.address.port}`);
-  imageStore.addAlias(`localhost:${registry.address.port}`);
+  const registryAliases = [registry.address.host, 'localhost'].map(
+    (host) => `${host}:${registry.address.port}`,
+  );
+  for (const alias of registryAliases) imageStore.addAlias(alias);
 
   const gateway = await startGateway({ public: options.gateway, local: options.local, log });
   closers.defer(() => gateway.close(closeGraceMs));
@@ -181,7 +187,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const serving = servingControllers(env, {
     requestPath: gateway,
     images: imageResolver(images),
-    gateway: { public: { ip: gateway.publicAddress.host }, private: { ip: local.host } },
+    gateway: { public: { ip: reachable(gateway.publicAddress.host) }, private: { ip: local.host } },
   });
   await serving.start();
   announce = (pod) => serving.announce(pod);
@@ -196,7 +202,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const build = buildControllers(env, {
     images: defaultBuildImages,
     registryEndpoint: () => (podRegistry ?? registry).url,
-    registryAliases: () => [`127.0.0.1:${registry.address.port}`, `localhost:${registry.address.port}`],
+    registryAliases: () => registryAliases,
     localSources: true,
   });
   const controllers = [
@@ -298,6 +304,11 @@ export function removeLeftovers(data: string): Promise<void> {
 }
 
 function urlOf({ host, port }: Listen): string {
-  const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  const shown = reachable(host);
   return `http://${shown.includes(':') ? `[${shown}]` : shown}:${port}`;
+}
+
+/** An address to connect to for one to listen on: a wildcard is no destination. */
+function reachable(host: string): string {
+  return host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
 }
