@@ -1,0 +1,11 @@
+/** What can be wrong with an expression: before it runs, and while it runs. */
+
+/** The text is no CEL, or does not fit the types of its variables. `message` is worded as cel-go words it. */
+export class CelCompileError extends Error {
+  override name = 'CelCompileError';
+}
+
+/** The expression failed on this input: a missing key, an overflow, its budget. */
+export class CelEvaluationError extends Error {
+  override name = 'CelEvaluationError';
+}
