@@ -9,6 +9,8 @@ export interface AdmissionContext {
   readonly old?: KubeObject;
   /** The authenticated user name, e.g. `system:admin`. */
   readonly user: string;
+  /** The user's groups; absent for the platform's own parts. */
+  readonly groups?: readonly string[];
   readonly dryRun: boolean;
   /** Set on a write to `status` or `scale`. */
   readonly subresource?: string;

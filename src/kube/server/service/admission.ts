@@ -100,16 +100,15 @@ function cannotHandle(def: ResourceDef, why: string): string {
 }
 
 /**
- * Lets the kind fill in and check. `found` are faults that the caller knows already. Throws 422, or the 400 of the kind's
- * `denial` when the schema is content and only the kind's own rules are broken.
+ * The kind's last word on a complete object. `found` are faults that the caller knows already. Throws 422, or the 400 of
+ * the kind's `denial` when the schema is content and only the kind's own rules are broken.
  */
-export function admit(
+export function check(
   def: ResourceDef,
   object: KubeObject,
   context: AdmissionContext,
   found: readonly Issue[],
 ): void {
-  def.mutate?.(object, context);
   // An object on its way out must be able to lose its finalizers, whatever today's rules say of the rest.
   if (context.old?.metadata.deletionTimestamp !== undefined && sameIntent(def, context.old, object)) {
     const issues = [...found, ...metadataIssues(def, object.metadata)];

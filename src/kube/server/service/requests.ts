@@ -54,13 +54,25 @@ export interface ServedEvent {
   readonly line: Buffer;
 }
 
-export interface WriteRequest {
-  /** The authenticated user name, for admission. */
+/** Who asks, as authentication found out: what admission and audit may look at. */
+export interface Requester {
+  /** The authenticated user name. */
   readonly user: string;
+  readonly groups?: readonly string[];
+  readonly uid?: string;
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+}
+
+export interface WriteRequest extends Requester {
   readonly subresource?: ObjectSubresource;
   readonly dryRun?: boolean;
   /** What to do about unknown fields. Default Warn. */
   readonly fieldValidation?: 'Strict' | 'Warn' | 'Ignore';
+  /** Who the written fields belong to. Default: made from `userAgent`. */
+  readonly fieldManager?: string;
+  readonly userAgent?: string;
+  /** Server-side apply alone: takes fields over from other managers. */
+  readonly force?: boolean;
 }
 
 export interface WriteResult extends Served {
@@ -74,8 +86,7 @@ export interface PatchRequest {
   readonly body: unknown;
 }
 
-export interface DeleteRequest {
-  readonly user: string;
+export interface DeleteRequest extends Requester {
   readonly propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
   readonly gracePeriodSeconds?: number;
   readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };

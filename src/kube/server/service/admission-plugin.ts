@@ -1,0 +1,50 @@
+/**
+ * Where a write may be changed or refused beyond what its kind says: plugins of this process, and webhooks. The order is
+ * kube-apiserver's: the kind's defaults, mutating plugins, mutating webhooks, the kind's checks, validating webhooks,
+ * validating plugins (of which quota must be last: it counts what is about to be stored).
+ */
+import type { KubeObject, UntypedObject } from '../../../api/object.ts';
+import type { ResourceDef } from '../../../api/resource.ts';
+import type { Requester } from './requests.ts';
+
+/** A write on its way to the store. */
+export interface AdmissionAttributes extends Requester {
+  readonly operation: 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
+  readonly def: ResourceDef;
+  readonly name: string;
+  /** Undefined on cluster-scoped objects. */
+  readonly namespace: string | undefined;
+  readonly subresource: string | undefined;
+  readonly dryRun: boolean;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** What would be stored; undefined on DELETE. Mutating plugins change it in place. */
+  readonly object: UntypedObject | undefined;
+  /** What is stored; undefined on CREATE. Frozen. */
+  readonly old: KubeObject | undefined;
+  /** The newest objects of another resource, durable or not: the write that follows comes after them. */
+  readonly stored: <T extends KubeObject>(def: ResourceDef<T>) => Iterable<T>;
+}
+
+/**
+ * A decision taken in this process. Both methods are synchronous on purpose: nothing may come between the last look at
+ * the store and the write. Both refuse by throwing an ApiError.
+ */
+export interface AdmissionPlugin {
+  readonly name: string;
+  mutate?(attributes: AdmissionAttributes): void;
+  /** Gets the object as it will be stored; must not change it. May be called again when a webhook was asked meanwhile. */
+  validate?(attributes: AdmissionAttributes): void;
+}
+
+/** Decisions taken elsewhere. A write that concerns no webhook pays for one look, and stays synchronous. */
+export interface WebhookStage {
+  /** Whether any webhook of the kind would be asked. */
+  concerns(stage: 'mutating' | 'validating', attributes: AdmissionAttributes): boolean;
+  /** The object that the webhooks make of `attributes.object` (a value of its own), and warnings. Throws ApiError. */
+  mutate(
+    attributes: AdmissionAttributes,
+  ): Promise<{ readonly object: unknown; readonly warnings: readonly string[] }>;
+  /** Warnings. Throws ApiError. */
+  validate(attributes: AdmissionAttributes): Promise<readonly string[]>;
+}

@@ -1,0 +1,443 @@
+/**
+ * The write pipeline: from a wanted object, or a change of the stored one, to a durable record. One rule holds it
+ * together: between the last look at the store and handing the new object over nothing is awaited, so no two writes ever
+ * see the same version. Where a webhook must be asked in between, the look is taken again afterwards.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../../../base/clock.ts';
+import { deepEqual } from '../../../base/json.ts';
+import { randomSuffix } from '../../../base/names.ts';
+import { timestamp, type KubeObject, type ObjectMeta, type UntypedObject } from '../../../api/object.ts';
+import type { AdmissionContext, Issue, ResourceDef } from '../../../api/resource.ts';
+import { isMembers } from '../../../api/structural-members.ts';
+import { ApiError } from '../../api-error.ts';
+import type { ObjectKey } from '../../client/client.ts';
+import type { StoredRecord } from '../../store/record.ts';
+import type { Store } from '../../store/store.ts';
+import type { Table } from '../../store/table.ts';
+import { applySchema, check, readObject } from './admission.ts';
+import type { AdmissionAttributes, AdmissionPlugin, WebhookStage } from './admission-plugin.ts';
+import { decideDeletion, isNamespace, namespaceHeld } from './deletion.ts';
+import { alreadyExists, asApiError, badRequest, conflict, modified } from './errors.ts';
+import { keepServerMetadata, nothingKeeps } from './metadata.ts';
+import { checkPlace, checkSubresource, keyIn, placeInNamespace } from './place.ts';
+import { served, type Reads } from './reads.ts';
+import type { DeleteRequest, DeleteResult, Requester, WriteRequest, WriteResult } from './requests.ts';
+import { generationAfter, resetStatus, withSubresource } from './writes.ts';
+
+export interface WriterOptions {
+  readonly store: Store;
+  readonly reads: Reads;
+  readonly clock: Clock;
+  /** The table of namespaces, where those are served. */
+  readonly namespaces: Table | undefined;
+  readonly plugins: readonly AdmissionPlugin[];
+  readonly webhooks: WebhookStage | undefined;
+}
+
+/** What a change makes of the stored object. `unconditional`: it needs no resourceVersion to be safe. */
+export interface Change {
+  readonly object: UntypedObject;
+  readonly unconditional: boolean;
+}
+
+/** How often a write starts again because the object changed while a webhook was asked. As etcd3 GuaranteedUpdate retries. */
+const maxAttempts = 5;
+
+type Pending = Pick<AdmissionAttributes, 'operation' | 'subresource' | 'dryRun' | 'now' | 'old'>;
+
+export class Writer {
+  readonly #store: Store;
+  readonly #reads: Reads;
+  readonly #clock: Clock;
+  readonly #namespaces: Table | undefined;
+  readonly #plugins: readonly AdmissionPlugin[];
+  readonly #webhooks: WebhookStage | undefined;
+
+  readonly #view = <T extends KubeObject>(def: ResourceDef<T>): T[] =>
+    this.#reads
+      .table(def)
+      .records()
+      .map((record) => record.object as T);
+
+  constructor(options: WriterOptions) {
+    this.#store = options.store;
+    this.#reads = options.reads;
+    this.#clock = options.clock;
+    this.#namespaces = options.namespaces;
+    this.#plugins = options.plugins;
+    this.#webhooks = options.webhooks;
+  }
+
+  async create(
+    def: ResourceDef,
+    namespace: string | undefined,
+    body: unknown,
+    request: WriteRequest,
+  ): Promise<WriteResult> {
+    const table = this.#reads.table(def);
+    for (let attempt = 1; ; attempt++) {
+      let object = readObject(def, body);
+      placeInNamespace(def, object, namespace);
+      const meta = object.metadata;
+      if (meta.resourceVersion)
+        throw badRequest('resourceVersion should not be set on objects to be created');
+      const warnings = applySchema(def, object, request.fieldValidation ?? 'Warn');
+      const refusal = this.#namespaceRefusal(def, object);
+      if (refusal) return refusal;
+      if (!meta.name && meta.generateName) meta.name = this.#generateName(def, table, meta);
+      const now = this.#clock.now();
+      initialize(def, object, now);
+      const pending: Pending = {
+        operation: 'CREATE',
+        subresource: undefined,
+        dryRun: request.dryRun ?? false,
+        now,
+        old: undefined,
+      };
+      const mutated = this.#mutate(def, object, pending, request);
+      if (mutated) {
+        const outcome = await mutated;
+        warnings.push(...outcome.warnings);
+        object = restoreIdentity(this.#readBack(def, outcome.object), meta);
+        def.mutate?.(object, this.#context(pending, request));
+      }
+      check(def, object, this.#context(pending, request), []);
+      const verdict = this.#validate(def, object, pending, request);
+      if (verdict) {
+        warnings.push(...(await verdict));
+        try {
+          check(def, object, this.#context(pending, request), []);
+        } catch (error) {
+          // What was free before the webhooks were asked (an address, a port) is taken now: draw again.
+          if (attempt < maxAttempts) continue;
+          throw error;
+        }
+      }
+      const late = mutated || verdict ? this.#namespaceRefusal(def, object) : undefined;
+      if (late) return late;
+      const key = keyIn(def, object.metadata);
+      if (table.get(key)) return this.#reads.refuse(table, alreadyExists(def, object.metadata.name));
+      this.#validateInProcess(def, object, pending, request);
+      if (request.dryRun) return { ...served(object), warnings };
+      return this.#stored(this.#store.put(table, key, object), warnings);
+    }
+  }
+
+  /**
+   * Stores what `change` makes of the current object; it is asked again when that has changed meanwhile. It refuses by
+   * throwing an ApiError, or by giving one: then the refusal waits until what it rests on is durable.
+   */
+  async change(
+    def: ResourceDef,
+    key: ObjectKey,
+    request: WriteRequest,
+    change: (stored: UntypedObject) => Change | ApiError,
+  ): Promise<WriteResult> {
+    const { subresource } = request;
+    for (let attempt = 1; ; attempt++) {
+      const found = this.#reads.current(def, key);
+      if (!found) return this.#reads.missing(def, key);
+      const { table, current } = found;
+      const stored = current.object as UntypedObject;
+      const wanted = change(stored);
+      if (wanted instanceof ApiError) return this.#reads.refuse(table, wanted);
+      const { object, unconditional } = wanted;
+      checkPlace(def, key, object);
+      if (subresource) checkSubresource(def, subresource);
+      const refusal = preconditionFault(def, object.metadata, stored.metadata);
+      if (refusal) return this.#reads.refuse(table, refusal);
+      const issues = versionIssues(def, object.metadata, unconditional);
+      const warnings = applySchema(def, object, request.fieldValidation ?? 'Warn');
+      let next = withSubresource(def, stored, object, subresource);
+      issues.push(...keepServerMetadata(next.metadata, stored.metadata));
+      const pending: Pending = {
+        operation: 'UPDATE',
+        subresource,
+        dryRun: request.dryRun ?? false,
+        now: this.#clock.now(),
+        old: stored,
+      };
+      let asked = false;
+      const mutated = this.#mutate(def, next, pending, request);
+      if (mutated) {
+        asked = true;
+        const outcome = await mutated;
+        warnings.push(...outcome.warnings);
+        next = withSubresource(def, stored, this.#readBack(def, outcome.object), subresource);
+        issues.push(...keepServerMetadata(next.metadata, stored.metadata));
+        def.mutate?.(next, this.#context(pending, request));
+      }
+      check(def, next, this.#context(pending, request), issues);
+      const verdict = this.#validate(def, next, pending, request);
+      if (verdict) {
+        asked = true;
+        warnings.push(...(await verdict));
+      }
+      if (asked && table.get(current.key) !== current) {
+        if (attempt < maxAttempts) continue;
+        return this.#reads.refuse(table, modified(def, key.name));
+      }
+      this.#validateInProcess(def, next, pending, request);
+      return this.#finish(def, table, current, next, request, warnings);
+    }
+  }
+
+  async delete(def: ResourceDef, key: ObjectKey, request: DeleteRequest): Promise<DeleteResult> {
+    for (;;) {
+      const found = this.#reads.current(def, key);
+      if (!found) return this.#reads.missing(def, key);
+      const { table, current } = found;
+      const violated = preconditionViolated(request.preconditions, current.object.metadata);
+      if (violated) return this.#reads.refuse(table, conflict(def, key.name, violated));
+      const pending: Pending = {
+        operation: 'DELETE',
+        subresource: undefined,
+        dryRun: request.dryRun ?? false,
+        now: this.#clock.now(),
+        old: current.object,
+      };
+      const verdict = this.#validate(def, undefined, pending, request);
+      if (verdict) {
+        await verdict;
+        // Deletion means the object as it is by then; what was asked about must be that.
+        if (table.get(current.key) !== current) continue;
+      }
+      this.#validateInProcess(def, undefined, pending, request);
+      return this.#remove(def, table, current, request, pending.now);
+    }
+  }
+
+  async #remove(
+    def: ResourceDef,
+    table: Table,
+    current: StoredRecord,
+    request: DeleteRequest,
+    now: number,
+  ): Promise<DeleteResult> {
+    const decision = decideDeletion(def, current.object, request, now);
+    if (decision.action === 'keep') {
+      await this.#reads.settled(table, current);
+      return { object: current.object, bytes: current.bytes, removed: false };
+    }
+    const removed = decision.action === 'remove';
+    const object: UntypedObject = {
+      ...(current.object as UntypedObject),
+      metadata: removed ? { ...current.object.metadata } : decision.metadata,
+    };
+    if (!removed && isNamespace(def))
+      object['status'] = {
+        ...(isMembers(object['status']) ? object['status'] : {}),
+        phase: 'Terminating',
+      };
+    if (request.dryRun) return { ...served(object), removed };
+    const write = removed
+      ? this.#store.remove(table, current.key, object)
+      : this.#store.put(table, current.key, object);
+    const record = await write.catch(rethrow);
+    return { object: record.object, bytes: record.bytes, removed };
+  }
+
+  #finish(
+    def: ResourceDef,
+    table: Table,
+    current: StoredRecord,
+    next: UntypedObject,
+    request: WriteRequest,
+    warnings: readonly string[],
+  ): Promise<WriteResult> | WriteResult {
+    const generation = generationAfter(def, current.object as UntypedObject, next);
+    if (generation !== undefined) next.metadata.generation = generation;
+    const gone = nothingKeeps(next) && !namespaceHeld(def, next);
+    if (!gone && deepEqual(next, current.object)) return this.#unchanged(table, current, warnings);
+    if (request.dryRun) return { ...served(next), warnings, ...(gone ? { removed: true } : {}) };
+    if (!gone) return this.#stored(this.#store.put(table, current.key, next), warnings);
+    return this.#stored(this.#store.remove(table, current.key, next), warnings, true);
+  }
+
+  async #stored(
+    write: Promise<StoredRecord>,
+    warnings: readonly string[],
+    removed?: boolean,
+  ): Promise<WriteResult> {
+    const { object, bytes } = await write.catch(rethrow);
+    return { object, bytes, warnings, ...(removed ? { removed } : {}) };
+  }
+
+  async #unchanged(table: Table, current: StoredRecord, warnings: readonly string[]): Promise<WriteResult> {
+    await this.#reads.settled(table, current);
+    return { object: current.object, bytes: current.bytes, warnings };
+  }
+
+  // ---- admission ---------------------------------------------------------------------------------------------
+
+  /** The kind's defaults and the mutating plugins, in place. A promise when webhooks want to have a say. */
+  #mutate(
+    def: ResourceDef,
+    object: UntypedObject,
+    pending: Pending,
+    requester: Requester,
+  ): ReturnType<WebhookStage['mutate']> | undefined {
+    def.mutate?.(object, this.#context(pending, requester));
+    if (this.#plugins.length === 0 && !this.#webhooks) return undefined;
+    const attributes = this.#attributes(def, object, pending, requester);
+    for (const plugin of this.#plugins) plugin.mutate?.(attributes);
+    return this.#webhooks?.concerns('mutating', attributes) ? this.#webhooks.mutate(attributes) : undefined;
+  }
+
+  /** What webhooks made of an object, in form again. */
+  #readBack(def: ResourceDef, object: unknown): UntypedObject {
+    const next = readObject(def, object);
+    applySchema(def, next, 'Ignore');
+    return next;
+  }
+
+  #validate(
+    def: ResourceDef,
+    object: UntypedObject | undefined,
+    pending: Pending,
+    requester: Requester,
+  ): ReturnType<WebhookStage['validate']> | undefined {
+    if (!this.#webhooks) return undefined;
+    const attributes = this.#attributes(def, object, pending, requester);
+    return this.#webhooks.concerns('validating', attributes)
+      ? this.#webhooks.validate(attributes)
+      : undefined;
+  }
+
+  #validateInProcess(
+    def: ResourceDef,
+    object: UntypedObject | undefined,
+    pending: Pending,
+    requester: Requester,
+  ): void {
+    if (this.#plugins.length === 0) return;
+    const attributes = this.#attributes(def, object, pending, requester);
+    for (const plugin of this.#plugins) plugin.validate?.(attributes);
+  }
+
+  #context(pending: Pending, requester: Requester): AdmissionContext {
+    const { operation, subresource, dryRun, now, old } = pending;
+    return {
+      operation: operation === 'CREATE' ? 'CREATE' : 'UPDATE',
+      user: requester.user,
+      ...(requester.groups ? { groups: requester.groups } : {}),
+      dryRun,
+      now,
+      stored: this.#view,
+      ...(old ? { old } : {}),
+      ...(subresource ? { subresource } : {}),
+    };
+  }
+
+  #attributes(
+    def: ResourceDef,
+    object: UntypedObject | undefined,
+    pending: Pending,
+    requester: Requester,
+  ): AdmissionAttributes {
+    const { user, groups, uid, extra } = requester;
+    const { name = '', namespace } = (object ?? pending.old)?.metadata ?? {};
+    return {
+      ...pending,
+      user,
+      ...(groups ? { groups } : {}),
+      ...(uid ? { uid } : {}),
+      ...(extra ? { extra } : {}),
+      def,
+      name,
+      namespace,
+      object,
+      stored: this.#view,
+    };
+  }
+
+  // ---- creation ----------------------------------------------------------------------------------------------
+
+  #namespaceRefusal(def: ResourceDef, object: KubeObject): Promise<never> | undefined {
+    const namespaces = this.#namespaces;
+    const refusal = namespaces && this.#reads.namespaceRefusal(namespaces, def, object);
+    return refusal && this.#reads.refuse(namespaces, refusal);
+  }
+
+  /** As in Kubernetes a generated name that is taken is drawn again a few times. */
+  #generateName(def: ResourceDef, table: Table, meta: ObjectMeta): string {
+    let name = '';
+    for (let attempt = 0; attempt < 8; attempt++) {
+      name = `${meta.generateName?.slice(0, 58) ?? ''}${randomSuffix()}`;
+      if (!table.get(keyIn(def, { ...meta, name }))) break;
+    }
+    return name;
+  }
+}
+
+/** What the server gives to a new object, whatever its client sent. */
+function initialize(def: ResourceDef, object: UntypedObject, now: number): void {
+  const meta = object.metadata;
+  for (const field of [
+    'deletionTimestamp',
+    'deletionGracePeriodSeconds',
+    'managedFields',
+    'generation',
+  ] as const) {
+    delete meta[field];
+  }
+  meta.uid = randomUUID();
+  meta.creationTimestamp = timestamp(now);
+  if (def.tracksGeneration !== false) meta.generation = 1;
+  resetStatus(def, object);
+}
+
+/** Webhooks may change what an object wants, not which object it is. */
+function restoreIdentity(object: UntypedObject, identity: ObjectMeta): UntypedObject {
+  const { name, namespace, uid, creationTimestamp, generation } = identity;
+  Object.assign(object.metadata, {
+    name,
+    uid,
+    creationTimestamp,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(generation === undefined ? {} : { generation }),
+  });
+  return object;
+}
+
+function preconditionFault(def: ResourceDef, wanted: ObjectMeta, stored: ObjectMeta): ApiError | undefined {
+  if (wanted.uid && wanted.uid !== stored.uid) {
+    const why = `Precondition failed: UID in precondition: ${wanted.uid}, UID in object meta: ${stored.uid}`;
+    return conflict(def, stored.name, why);
+  }
+  if (wanted.resourceVersion && wanted.resourceVersion !== stored.resourceVersion) {
+    return modified(def, stored.name);
+  }
+  return undefined;
+}
+
+/** Custom resources may only be replaced by a client that says which version it has seen. */
+function versionIssues(def: ResourceDef, wanted: ObjectMeta, unconditional: boolean): Issue[] {
+  if (wanted.resourceVersion || unconditional || def.builtin) return [];
+  return [
+    {
+      type: 'Invalid',
+      path: 'metadata.resourceVersion',
+      value: 0,
+      detail: 'must be specified for an update',
+    },
+  ];
+}
+
+function preconditionViolated(
+  preconditions: DeleteRequest['preconditions'],
+  { uid, resourceVersion }: ObjectMeta,
+): string | undefined {
+  if (preconditions?.uid !== undefined && preconditions.uid !== uid) {
+    return `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid}`;
+  }
+  if (preconditions?.resourceVersion !== undefined && preconditions.resourceVersion !== resourceVersion) {
+    return `Precondition failed: ResourceVersion in precondition: ${preconditions.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
+  }
+  return undefined;
+}
+
+function rethrow(error: unknown): never {
+  throw asApiError(error);
+}
