@@ -7,6 +7,7 @@ import type { Logger } from '../../base/log.ts';
 import { KnapsackError, messageOf, systemCode } from '../../base/errors.ts';
 import { timestamp } from '../../api/object.ts';
 import { customResourceDefinitions, establish, makeCustomResourceDefinitions } from '../../api/crd.ts';
+import { nodeMetrics, podMetrics, type MetricsSource } from '../../api/kubernetes/metrics.ts';
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
 import { authorize, isAnonymousPath, unauthorized, userOf } from './auth.ts';
@@ -16,12 +17,14 @@ import { kubernetesVersion, ServerDocuments } from './documents.ts';
 import { asApiFailure, sendFailure, type Exchange } from './exchange.ts';
 import { GeneratedObjects, type ReadService } from './generated-objects.ts';
 import type { LogSource } from './logs.ts';
+import { MeasuredObjects, measuredVerbs } from './measured-objects.ts';
 import { OpenApiDocuments } from './openapi/index.ts';
 import { splitPath } from './path.ts';
 import type { Pki } from './pki.ts';
 import { ResourceApi } from './resources.ts';
 import { reviews } from './reviews.ts';
 import type { ApiService } from './service/service.ts';
+import type { SubresourceHandler } from './subresources.ts';
 
 export interface ApiServerOptions {
   readonly service: ApiService;
@@ -33,6 +36,10 @@ export interface ApiServerOptions {
   readonly port: number;
   /** Output of containers; without it `kubectl logs` gets 503. */
   readonly logs?: LogSource;
+  /** Actions on objects: eviction, tokens, streams of pods. */
+  readonly subresources?: readonly SubresourceHandler[];
+  /** What pods and nodes use; without it metrics.k8s.io is not served. */
+  readonly metrics?: MetricsSource;
   readonly log: Logger;
   /** What `/readyz` says; default: always ready. */
   readonly isReady?: () => boolean;
@@ -119,7 +126,7 @@ class RequestHandler {
   readonly #log: Logger;
 
   constructor(options: ApiServerOptions) {
-    const { service, resources, log } = options;
+    const { service, resources, subresources = [], log } = options;
     this.#log = log;
     const created = timestamp(Date.now());
     const ownsDefinitions = resources.some((def) => def.plural === customResourceDefinitions.plural);
@@ -129,16 +136,30 @@ class RequestHandler {
         makeCustomResourceDefinitions(resources).map((definition) => establish(definition, created));
       generated.set(customResourceDefinitions, new GeneratedObjects(make));
     }
+    const verbs = new Map<ResourceDef, readonly string[]>(
+      [...generated.keys()].map((def) => [def, readVerbs]),
+    );
+    const { metrics } = options;
+    if (metrics) {
+      generated.set(podMetrics, new MeasuredObjects(() => metrics.pods()));
+      generated.set(nodeMetrics, new MeasuredObjects(() => metrics.nodes()));
+      for (const def of [podMetrics, nodeMetrics]) verbs.set(def, measuredVerbs);
+    }
     const catalog = new ApiCatalog(
       resources,
-      new Map([
-        ...[...generated.keys()].map((def) => [def, readVerbs] as const),
-        ...[...reviews.keys()].map((def) => [def, reviewVerbs] as const),
-      ]),
+      new Map([...verbs, ...[...reviews.keys()].map((def) => [def, reviewVerbs] as const)]),
+      subresources,
     );
     const openApi = new OpenApiDocuments(catalog, kubernetesVersion);
     this.#documents = new ServerDocuments(catalog, openApi, options.isReady ?? (() => true));
-    this.#resources = new ResourceApi({ catalog, service, generated, reviews, logs: options.logs });
+    this.#resources = new ResourceApi({
+      catalog,
+      service,
+      generated,
+      reviews,
+      logs: options.logs,
+      subresources,
+    });
   }
 
   /** Ends the watches and followed logs that run. */

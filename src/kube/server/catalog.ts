@@ -1,5 +1,6 @@
 /** The resources that the server knows, arranged as the API is: groups, versions in order of preference, resources. */
 import { apiVersionOf, type ResourceDef } from '../../api/resource.ts';
+import type { SubresourceHandler } from './subresources.ts';
 
 export interface GroupVersion {
   readonly group: string;
@@ -29,12 +30,18 @@ export class ApiCatalog {
   readonly resources: readonly ResourceDef[];
   readonly #byPath = new Map<string, ResourceDef>();
   readonly #virtual: ReadonlyMap<ResourceDef, readonly string[]>;
+  readonly #actions: readonly SubresourceHandler[];
 
-  /** `virtual` resources are not kept in the store; each is served for the verbs given with it alone. */
+  /**
+   * `virtual` resources are not kept in the store; each is served for the verbs given with it alone. `actions` are
+   * subresources beyond those that a definition brings.
+   */
   constructor(
     resources: readonly ResourceDef[],
     virtual: ReadonlyMap<ResourceDef, readonly string[]> = new Map(),
+    actions: readonly SubresourceHandler[] = [],
   ) {
+    this.#actions = actions;
     this.resources = [...resources, ...virtual.keys()];
     this.#virtual = virtual;
     for (const def of this.resources) {
@@ -60,9 +67,11 @@ export class ApiCatalog {
     return this.#virtual.get(def) ?? allVerbs;
   }
 
-  /** Subresources of a resource, by name; virtual ones have none. */
+  /** Subresources of a resource, sorted by name; virtual ones have none. */
   subresources(def: ResourceDef): readonly Subresource[] {
-    return this.#virtual.has(def) ? [] : subresourcesOf(def);
+    if (this.#virtual.has(def)) return [];
+    const actions = this.#actions.filter(({ of }) => of.group === def.group && of.plural === def.plural);
+    return [...subresourcesOf(def), ...actions].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 }
 

@@ -1,8 +1,16 @@
 /** Query options of the API, read the way kube-apiserver reads them. */
 import { ApiError } from '../api-error.ts';
+import type { User } from './auth.ts';
+import type { Exchange } from './exchange.ts';
 import { invalidOption } from './status.ts';
 import type { IncludeObject } from './table.ts';
-import type { DeleteRequest, ListRequest, WatchRequest, WriteRequest } from './service/requests.ts';
+import type {
+  DeleteRequest,
+  ListRequest,
+  Requester,
+  WatchRequest,
+  WriteRequest,
+} from './service/requests.ts';
 
 /** Go's conversion of a query value to bool: present and neither `false` nor `0`. */
 export function flag(query: URLSearchParams, name: string): boolean {
@@ -68,16 +76,27 @@ const fieldValidations = ['Ignore', 'Strict', 'Warn'] as const;
 
 export type WriteOptionsKind = 'CreateOptions' | 'UpdateOptions' | 'PatchOptions';
 
-export function writeOptions(query: URLSearchParams, kind: WriteOptionsKind, user: string): WriteRequest {
+type Asking = Pick<Exchange, 'query' | 'user' | 'request'>;
+
+function requester({ name, groups }: User): Requester {
+  return { user: name, groups };
+}
+
+export function writeOptions({ query, user, request }: Asking, kind: WriteOptionsKind): WriteRequest {
   const validation = text(query, 'fieldValidation');
   const fieldValidation = fieldValidations.find((word) => word === validation);
   if (validation !== undefined && fieldValidation === undefined) {
     throw invalidOption(kind, 'fieldValidation', validation, fieldValidations);
   }
   return {
-    user,
+    ...requester(user),
     dryRun: dryRun(query.getAll('dryRun'), kind),
-    ...(fieldValidation ? { fieldValidation } : {}),
+    ...present({
+      fieldValidation,
+      fieldManager: text(query, 'fieldManager'),
+      userAgent: request.headers['user-agent'],
+      force: query.has('force') ? flag(query, 'force') : undefined,
+    }),
   };
 }
 
@@ -91,7 +110,7 @@ function dryRun(values: readonly string[], kind: string): boolean {
 const propagationPolicies = ['Background', 'Foreground', 'Orphan'] as const;
 
 /** Options of a deletion: a body (DeleteOptions) wins over the query. */
-export function deleteOptions(query: URLSearchParams, body: unknown, user: string): DeleteRequest {
+export function deleteOptions({ query, user }: Pick<Asking, 'query' | 'user'>, body: unknown): DeleteRequest {
   const given = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
   const kind = given['kind'];
   if (kind !== undefined && kind !== 'DeleteOptions') {
@@ -113,7 +132,7 @@ export function deleteOptions(query: URLSearchParams, body: unknown, user: strin
   }
   const dryRuns = Array.isArray(given['dryRun']) ? given['dryRun'].map(String) : query.getAll('dryRun');
   return {
-    user,
+    ...requester(user),
     dryRun: dryRun(dryRuns, 'DeleteOptions'),
     ...present({
       propagationPolicy: propagationPolicy ?? legacy,

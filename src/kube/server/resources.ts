@@ -15,6 +15,7 @@ import type { Review } from './reviews.ts';
 import type { GetRequest, ListRequest, ObjectSubresource, Served, WriteResult } from './service/requests.ts';
 import type { ApiService } from './service/service.ts';
 import { deletedStatus, methodNotAllowed } from './status.ts';
+import { handlerOf, type SubresourceHandler } from './subresources.ts';
 import { eventEncoder, streamText, streamWatch } from './streams.ts';
 
 export interface ResourceApiOptions {
@@ -25,6 +26,7 @@ export interface ResourceApiOptions {
   /** What answers the posted questions that are not kept. */
   readonly reviews: ReadonlyMap<ResourceDef, Review>;
   readonly logs: LogSource | undefined;
+  readonly subresources: readonly SubresourceHandler[];
 }
 
 interface Target extends Exchange {
@@ -43,6 +45,7 @@ export class ResourceApi {
   readonly #generated: ReadonlyMap<ResourceDef, ReadService>;
   readonly #reviews: ReadonlyMap<ResourceDef, Review>;
   readonly #logs: LogSource | undefined;
+  readonly #subresources: readonly SubresourceHandler[];
   readonly #presenter = new Presenter();
 
   constructor(options: ResourceApiOptions) {
@@ -51,6 +54,7 @@ export class ResourceApi {
     this.#generated = options.generated;
     this.#reviews = options.reviews;
     this.#logs = options.logs;
+    this.#subresources = options.subresources;
   }
 
   /** Answers, or throws an ApiError for the caller to word. */
@@ -65,6 +69,10 @@ export class ResourceApi {
       return this.#review(exchange, def, review);
     }
     if (subresource === 'log') return this.#log(exchange, path);
+    const action = subresource === undefined ? undefined : handlerOf(this.#subresources, def, subresource);
+    if (action && name !== undefined) {
+      return action.handle(exchange, { def, key: namespace === undefined ? { name } : { namespace, name } });
+    }
     const target: Target = {
       ...exchange,
       def,
@@ -162,8 +170,8 @@ export class ResourceApi {
   // ---- writes ------------------------------------------------------------------------------------------------
 
   async #create(target: Target): Promise<void> {
-    const { def, request, query, user, namespace } = target;
-    const options = writeOptions(query, 'CreateOptions', user.name);
+    const { def, request, namespace } = target;
+    const options = writeOptions(target, 'CreateOptions');
     const form = answerForm(target);
     const body = await decodeObject(await readBody(request), request.headers['content-type'], def);
     await this.#written(target, 201, form, await this.#service.create(def, namespace, body, options));
@@ -177,8 +185,8 @@ export class ResourceApi {
   }
 
   async #update(target: ItemTarget): Promise<void> {
-    const { def, request, query, user, key, subresource } = target;
-    const options = writeOptions(query, 'UpdateOptions', user.name);
+    const { def, request, key, subresource } = target;
+    const options = writeOptions(target, 'UpdateOptions');
     const form = answerForm(target);
     const body = await decodeObject(
       await readBody(request),
@@ -193,8 +201,8 @@ export class ResourceApi {
   }
 
   async #patch(target: ItemTarget): Promise<void> {
-    const { def, request, query, user, key, subresource } = target;
-    const options = writeOptions(query, 'PatchOptions', user.name);
+    const { def, request, key, subresource } = target;
+    const options = writeOptions(target, 'PatchOptions');
     const form = answerForm(target);
     const patch = await decodePatch(await readBody(request), request.headers['content-type'], def);
     const result = await this.#service.patch(def, key, patch, {
@@ -211,10 +219,10 @@ export class ResourceApi {
   }
 
   async #delete(target: ItemTarget): Promise<void> {
-    const { def, request, query, user, key, response } = target;
+    const { def, request, query, key, response } = target;
     const form = answerForm(target);
     const body = await decodeDeleteOptions(await readBody(request), request.headers['content-type']);
-    const result = await this.#service.delete(def, key, deleteOptions(query, body, user.name));
+    const result = await this.#service.delete(def, key, deleteOptions(target, body));
     if (result.removed)
       return sendDocument(response, 200, deletedStatus(def, result.object), { format: form.format });
     const served: Served = result;
@@ -222,10 +230,10 @@ export class ResourceApi {
   }
 
   async #deleteCollection(target: Target): Promise<void> {
-    const { def, request, query, user, namespace, response } = target;
+    const { def, request, query, namespace, response } = target;
     const form = answerForm(target);
     const body = await decodeDeleteOptions(await readBody(request), request.headers['content-type']);
-    const options = deleteOptions(query, body, user.name);
+    const options = deleteOptions(target, body);
     const result = await this.#service.deleteCollection(def, listOptions(query, namespace), options);
     send(response, 200, await this.#presenter.list(def, result, form, includeObject(query)));
   }
