@@ -175,7 +175,15 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   done(`node registered, pods run by the ${agent.driver.name} driver`);
 
   const pki = ensurePki(join(data, 'pki'), { hosts: [options.api.host] });
-  const api = await startApiServer({ service, resources, pki, ...options.api, logs: agent.logs, log });
+  const api = await startApiServer({
+    service,
+    resources,
+    pki,
+    ...options.api,
+    logs: agent.logs,
+    metrics: agent.metrics,
+    log,
+  });
   closers.defer(() => api.close());
   const kubeconfig = join(data, 'kubeconfig');
   writeKubeconfig(kubeconfig, { server: api.url, ca: pki.ca.cert, cert: pki.admin.cert, key: pki.admin.key });

@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { configMaps, secrets } from '../api/kubernetes/core.ts';
+import type { MetricsSource } from '../api/kubernetes/metrics.ts';
 import { nodes, type Node } from '../api/kubernetes/nodes.ts';
 import { pods } from '../api/kubernetes/pods.ts';
 import { keyOf } from '../api/object.ts';
@@ -22,6 +23,7 @@ import type { Driver, SandboxSpec } from './drivers/driver.ts';
 import type { ImageProvider } from './images.ts';
 import { PodLogs } from './log-source.ts';
 import { LogStore } from './logs/log-store.ts';
+import { MetricsSampler } from './metrics.ts';
 import { NodeKeeper } from './node-keeper.ts';
 import { readMachine } from './node-object.ts';
 import { PodWorker } from './pod-worker.ts';
@@ -61,6 +63,8 @@ export interface NodeAgentOptions {
 export interface NodeAgent {
   readonly driver: { readonly name: string; readonly reason: string };
   readonly logs: LogSource;
+  /** What pods and the machine use now. */
+  readonly metrics: MetricsSource;
   /** Where processes of this machine can be reached from pods: the bridge, or loopback. */
   readonly hostAddress: string;
   /**
@@ -93,6 +97,7 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAge
 class Agent implements NodeAgent {
   readonly driver: Driver;
   readonly logs: PodLogs;
+  readonly metrics: MetricsSampler;
   readonly hostAddress: string;
   readonly #options: NodeAgentOptions;
   readonly #log: Logger;
@@ -122,6 +127,13 @@ class Agent implements NodeAgent {
     this.#recorder = new Recorder({ client, clock, log, host: nodeName, component: 'kubelet' });
     this.#logStore = new LogStore(clock);
     this.logs = new PodLogs(this.#logStore, clock, (namespace, name) => this.#find(namespace, name));
+    this.metrics = new MetricsSampler({
+      clock,
+      nodeName,
+      memoryBytes: machine.memoryBytes,
+      running: () => [...this.#workers.values()].map((worker) => worker.measured()),
+      nodeLabels: () => this.#node?.metadata.labels,
+    });
     this.#env = {
       client,
       clock,
@@ -271,6 +283,7 @@ class Agent implements NodeAgent {
     if (this.#closing) return;
     this.#closing = true;
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.metrics.close();
     const workers = [...this.#workers.values()];
     await Promise.all(workers.map((worker) => (removePods ? worker.evict(graceMs) : worker.detach())));
     await this.#recorder.close();

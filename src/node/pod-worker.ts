@@ -13,6 +13,7 @@ import { recordsOf, saveRecord, type ContainerRecord } from './container-record.
 import { ContainerRun, type PodContext } from './container-run.ts';
 import { podDir } from './container-spec.ts';
 import type { Sandbox } from './drivers/driver.ts';
+import type { MeasuredPod } from './metrics.ts';
 import { deletePod, settled, stopAll, until } from './pod-end.ts';
 import { PodSandbox } from './pod-sandbox.ts';
 import { backoffEvent, backoffMessage, planRestart } from './restart.ts';
@@ -81,6 +82,23 @@ export class PodWorker implements PodContext {
 
   get records(): readonly ContainerRecord[] {
     return this.#records;
+  }
+
+  /** The pod with its containers that run now. */
+  measured(): MeasuredPod {
+    const containers = this.#records.flatMap(({ spec, state, handle }) =>
+      state.kind === 'running' && handle
+        ? [
+            {
+              name: spec.name,
+              id: handle.id,
+              startedAt: Date.parse(state.startedAt),
+              stats: () => handle.stats(),
+            },
+          ]
+        : [],
+    );
+    return { pod: this.#pod, containers };
   }
 
   /** True while the pod holds the CPU and memory that it asked for. */

@@ -52,7 +52,12 @@ export const nodeMetrics: ResourceDef<NodeMetrics> = {
   builtin: true,
   schema: nodeSchema,
   columns,
-  cells: ({ metadata, usage: used, window }) => [metadata.name, used['cpu'] ?? '', used['memory'] ?? '', window],
+  cells: ({ metadata, usage: used, window }) => [
+    metadata.name,
+    used['cpu'] ?? '',
+    used['memory'] ?? '',
+    window,
+  ],
 };
 
 export const podMetrics: ResourceDef<PodMetrics> = {
@@ -84,6 +89,7 @@ export function makeUsage(cores: number, memoryBytes: number): Usage {
 }
 
 function sumUsage(list: readonly Usage[]): Usage {
-  const sum = (name: string): number => list.reduce((total, one) => total + (parseQuantity(one[name] ?? '0') ?? 0), 0);
+  const sum = (name: string): number =>
+    list.reduce((total, one) => total + (parseQuantity(one[name] ?? '0') ?? 0), 0);
   return makeUsage(sum('cpu'), sum('memory'));
 }

@@ -254,12 +254,15 @@ function collectPids(dir: string, pids: Set<number>): void {
   }
 }
 
-/** User and system time of a process in clock ticks of 10 ms (proc(5): utime, stime). */
+/**
+ * User and system time of a process and of its children that have ended, in clock ticks of 10 ms (proc(5): utime, stime,
+ * cutime, cstime).
+ */
 function cpuTicks(pid: number): number {
   const stat = read(`/proc/${pid}/stat`);
   if (stat === undefined) return 0;
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0);
 }
 
 function removeGroup(dir: string): boolean {

@@ -17,6 +17,7 @@ import {
 } from './driver.ts';
 import { runToEnd } from './exec.ts';
 import { makeHostCommand, type HostCommand } from './host-command.ts';
+import { processGroupStats } from './process-stats.ts';
 import type { RunDir } from './run-dir.ts';
 
 /** How often the end of a process that is not our child is looked for, ms. */
@@ -50,8 +51,13 @@ export function signalGroup(pid: number, name: NodeJS.Signals): boolean {
   }
 }
 
-export function statsOf(group: Cgroup | undefined): Promise<ContainerStats | undefined> {
-  return Promise.resolve(group?.stats());
+/** `leader`: the main process, which leads the container's process group. */
+export async function statsOf(
+  group: Cgroup | undefined,
+  leader: ProcessIdentity | undefined,
+): Promise<ContainerStats | undefined> {
+  if (group) return group.stats();
+  return leader && isSameProcess(leader) ? processGroupStats(leader.pid) : undefined;
 }
 
 export async function execIn(
@@ -170,7 +176,7 @@ export class ChildContainer implements ContainerHandle {
   }
 
   stats(): Promise<ContainerStats | undefined> {
-    return statsOf(this.#launch.group);
+    return statsOf(this.#launch.group, this.#identity);
   }
 
   async remove(): Promise<void> {
@@ -231,7 +237,7 @@ export class AdoptedContainer implements ContainerHandle {
   }
 
   stats(): Promise<ContainerStats | undefined> {
-    return statsOf(this.#group);
+    return statsOf(this.#group, this.#saved.process);
   }
 
   async remove(): Promise<void> {

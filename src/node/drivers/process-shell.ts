@@ -215,7 +215,7 @@ class ShellContainer implements ContainerHandle {
   }
 
   stats(): Promise<ContainerStats | undefined> {
-    return statsOf(this.#launch.group);
+    return statsOf(this.#launch.group, this.#process);
   }
 
   async remove(): Promise<void> {

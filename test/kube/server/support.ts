@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
+import type { MetricsSource } from '../../../src/api/kubernetes/metrics.ts';
 import type { ResourceDef } from '../../../src/api/resource.ts';
 import { resources as allResources } from '../../../src/api/registry.ts';
 import { startApiServer, type ApiServer } from '../../../src/kube/server/api-server.ts';
@@ -43,7 +44,12 @@ export interface TestServer {
 }
 
 export async function startTestServer(
-  options: { clock?: Clock; logs?: LogSource; resources?: readonly ResourceDef[] } = {},
+  options: {
+    clock?: Clock;
+    logs?: LogSource;
+    metrics?: MetricsSource;
+    resources?: readonly ResourceDef[];
+  } = {},
 ): Promise<TestServer> {
   const dir = mkdtempSync(join(tmpdir(), 'knapsack-api-'));
   const api = await startTestApi(options);
@@ -56,6 +62,7 @@ export async function startTestServer(
     port: 0,
     log: silentLogger,
     ...(options.logs ? { logs: options.logs } : {}),
+    ...(options.metrics ? { metrics: options.metrics } : {}),
   });
   const kubeconfig = join(dir, 'kubeconfig');
   writeKubeconfig(kubeconfig, { server: server.url, ca: pki.ca.cert, ...pki.admin });
