@@ -1,0 +1,244 @@
+/**
+ * Regular expressions whose time grows with the text and never explodes, for patterns that strangers write (Go's RE2).
+ * All states of the expression move through the text together (Thompson's and Pike's simulation); a budget of steps bounds
+ * what one search may take.
+ */
+import { parseRegex, type Assertion, type RegexNode } from './parse.ts';
+
+export { RegexSyntaxError } from './parse.ts';
+
+type Instruction =
+  | { readonly op: 'set'; readonly matches: (code: number) => boolean }
+  | { readonly op: 'assert'; readonly what: Assertion }
+  | { readonly op: 'split'; first: number; second: number }
+  | { readonly op: 'jump'; to: number }
+  | { readonly op: 'match' };
+
+/** Larger programs come from nested counted repetitions: `(a{1000}){1000}`. RE2 refuses them, too. */
+const maxProgram = 20_000;
+/** About a second. */
+const defaultBudget = 40_000_000;
+
+/** The search took more steps than it was allowed. */
+export class RegexBudgetError extends Error {
+  override name = 'RegexBudgetError';
+}
+
+export interface RegexMatch {
+  /** Offsets in code points. */
+  readonly start: number;
+  readonly end: number;
+}
+
+export class Regex {
+  readonly source: string;
+  readonly #program: readonly Instruction[];
+  /** Every match begins at the start of the text: no use in trying later. */
+  readonly #anchored: boolean;
+
+  /** Throws {@link RegexSyntaxError}. */
+  constructor(source: string) {
+    this.source = source;
+    const tree = parseRegex(source);
+    this.#program = compile(tree, source);
+    this.#anchored = startsAtText(tree);
+  }
+
+  /** True when the expression matches anywhere. Throws {@link RegexBudgetError}. */
+  test(text: string, budget = defaultBudget): boolean {
+    return this.#search(codePoints(text), 0, budget, true) !== undefined;
+  }
+
+  /** The leftmost match, as Perl and Go choose among those that begin there. */
+  find(text: readonly number[], from = 0, budget = defaultBudget): RegexMatch | undefined {
+    return this.#search(text, from, budget, false);
+  }
+
+  #search(text: readonly number[], from: number, budget: number, anyMatch: boolean): RegexMatch | undefined {
+    const program = this.#program;
+    let current = new Threads(program.length);
+    let next = new Threads(program.length);
+    let best: RegexMatch | undefined;
+    let steps = 0;
+    for (let at = from; at <= text.length; at++) {
+      // A later start is of use only while no earlier one has matched.
+      if (!best && (at === 0 || !this.#anchored)) follow(program, current, 0, at, text, at);
+      if (current.size === 0) {
+        if (best || this.#anchored) break;
+        // Forget the states that assertions stopped here.
+        current.clear();
+        continue;
+      }
+      steps += current.size;
+      if (steps > budget) throw new RegexBudgetError('the regular expression takes too long on this text');
+      const code = text[at];
+      for (let i = 0; i < current.size; i++) {
+        const pc = current.states[i] ?? 0;
+        const instruction = program[pc];
+        if (instruction?.op === 'match') {
+          best = { start: current.starts[pc] ?? 0, end: at };
+          if (anyMatch) return best;
+          // Threads behind this one are of lower priority.
+          break;
+        }
+        if (code !== undefined && instruction?.op === 'set' && instruction.matches(code)) {
+          follow(program, next, pc + 1, current.starts[pc] ?? 0, text, at + 1);
+        }
+      }
+      [current, next] = [next, current];
+      next.clear();
+    }
+    return best;
+  }
+}
+
+/** The text as code points. */
+export function codePoints(text: string): number[] {
+  const out: number[] = [];
+  for (const character of text) out.push(character.codePointAt(0) ?? 0);
+  return out;
+}
+
+/** A set of states in order of priority; each knows where its match began. */
+class Threads {
+  readonly states: Int32Array;
+  readonly starts: Int32Array;
+  readonly #marks: Int32Array;
+  #round = 1;
+  size = 0;
+
+  constructor(length: number) {
+    this.states = new Int32Array(length);
+    this.starts = new Int32Array(length);
+    this.#marks = new Int32Array(length);
+  }
+
+  clear(): void {
+    this.size = 0;
+    this.#round++;
+  }
+
+  /** False when the state has been visited in this round. */
+  visit(pc: number): boolean {
+    if (this.#marks[pc] === this.#round) return false;
+    this.#marks[pc] = this.#round;
+    return true;
+  }
+
+  add(pc: number, start: number): void {
+    this.states[this.size++] = pc;
+    this.starts[pc] = start;
+  }
+}
+
+/** Adds the states that `pc` leads to without reading a character, by priority. */
+function follow(
+  program: readonly Instruction[],
+  threads: Threads,
+  pc: number,
+  start: number,
+  text: readonly number[],
+  at: number,
+): void {
+  const stack = [pc];
+  for (let state = stack.pop(); state !== undefined; state = stack.pop()) {
+    if (!threads.visit(state)) continue;
+    const instruction = program[state];
+    if (instruction?.op === 'jump') stack.push(instruction.to);
+    else if (instruction?.op === 'split') stack.push(instruction.second, instruction.first);
+    else if (instruction?.op === 'assert') {
+      if (holds(instruction.what, text, at)) stack.push(state + 1);
+    } else threads.add(state, start);
+  }
+}
+
+function holds(what: Assertion, text: readonly number[], at: number): boolean {
+  switch (what) {
+    case 'text-start':
+      return at === 0;
+    case 'text-end':
+      return at === text.length;
+    case 'line-start':
+      return at === 0 || text[at - 1] === 10;
+    case 'line-end':
+      return at === text.length || text[at] === 10;
+    default:
+      return (isWord(text[at - 1]) !== isWord(text[at])) === (what === 'word');
+  }
+}
+
+function isWord(code: number | undefined): boolean {
+  if (code === undefined) return false;
+  return (
+    (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 48 && code <= 57) || code === 95
+  );
+}
+
+function startsAtText(node: RegexNode): boolean {
+  if (node.type === 'assert') return node.what === 'text-start';
+  if (node.type === 'sequence') return node.parts[0] !== undefined && startsAtText(node.parts[0]);
+  if (node.type === 'choice') return node.parts.every(startsAtText);
+  return false;
+}
+
+function compile(tree: RegexNode, source: string): Instruction[] {
+  const program: Instruction[] = [];
+  const emit = <I extends Instruction>(instruction: I): I => {
+    if (program.length >= maxProgram) {
+      throw new Error(`error parsing regexp: expression too large: \`${source.slice(0, 64)}\``);
+    }
+    program.push(instruction);
+    return instruction;
+  };
+  const branch = (lazy: boolean, into: number, past: number, split: { first: number; second: number }) => {
+    split.first = lazy ? past : into;
+    split.second = lazy ? into : past;
+  };
+  const visit = (node: RegexNode): void => {
+    switch (node.type) {
+      case 'empty':
+        return;
+      case 'set':
+        emit({ op: 'set', matches: node.matches });
+        return;
+      case 'assert':
+        emit({ op: 'assert', what: node.what });
+        return;
+      case 'sequence':
+        for (const part of node.parts) visit(part);
+        return;
+      case 'choice': {
+        const ends: { to: number }[] = [];
+        node.parts.forEach((part, i) => {
+          if (i === node.parts.length - 1) return visit(part);
+          const split = emit({ op: 'split', first: program.length + 1, second: 0 });
+          visit(part);
+          ends.push(emit({ op: 'jump', to: 0 }));
+          split.second = program.length;
+        });
+        for (const end of ends) end.to = program.length;
+        return;
+      }
+      case 'repeat': {
+        for (let i = 0; i < node.min; i++) visit(node.part);
+        if (node.max === undefined) {
+          const loop = program.length;
+          const split = emit({ op: 'split', first: 0, second: 0 });
+          visit(node.part);
+          emit({ op: 'jump', to: loop });
+          branch(node.lazy, loop + 1, program.length, split);
+          return;
+        }
+        const splits: { at: number; split: { first: number; second: number } }[] = [];
+        for (let i = node.min; i < node.max; i++) {
+          splits.push({ at: program.length, split: emit({ op: 'split', first: 0, second: 0 }) });
+          visit(node.part);
+        }
+        for (const { at, split } of splits) branch(node.lazy, at + 1, program.length, split);
+      }
+    }
+  };
+  visit(tree);
+  program.push({ op: 'match' });
+  return program;
+}
