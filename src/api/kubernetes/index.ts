@@ -2,7 +2,9 @@
 import type { ResourceDef } from '../resource.ts';
 import { cronJobs, jobs } from './batch.ts';
 import { configMaps, namespaces, podTemplates, secrets, serviceAccounts } from './core.ts';
+import { podDisruptionBudgets } from './disruption-budgets.ts';
 import { events } from './events.ts';
+import { limitRanges } from './limit-ranges.ts';
 import { nodes } from './nodes.ts';
 import {
   clusterRoleBindings,
@@ -11,25 +13,31 @@ import {
   ingresses,
   leases,
   networkPolicies,
-  podDisruptionBudgets,
-  priorityClasses,
   roleBindings,
   roles,
   storageClasses,
 } from './policies.ts';
 import { pods } from './pods.ts';
-import { limitRanges, persistentVolumeClaims, persistentVolumes, resourceQuotas } from './resources.ts';
+import { priorityClasses } from './priority-classes.ts';
+import { resourceQuotas } from './quotas.ts';
+import { persistentVolumeClaims, persistentVolumes } from './resources.ts';
 import { endpoints, endpointSlices, services } from './services.ts';
+import { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhook-configurations.ts';
 import { controllerRevisions, daemonSets, deployments, replicaSets, statefulSets } from './workloads.ts';
 
 export * from './batch.ts';
 export * from './core.ts';
+export * from './disruption-budgets.ts';
 export * from './events.ts';
+export * from './limit-ranges.ts';
 export * from './nodes.ts';
 export * from './policies.ts';
 export * from './pods.ts';
+export * from './priority-classes.ts';
+export * from './quotas.ts';
 export * from './resources.ts';
 export * from './services.ts';
+export * from './webhook-configurations.ts';
 export * from './workloads.ts';
 
 export const kubernetesResources: readonly ResourceDef[] = [
@@ -66,4 +74,6 @@ export const kubernetesResources: readonly ResourceDef[] = [
   networkPolicies,
   ingressClasses,
   ingresses,
+  validatingWebhookConfigurations,
+  mutatingWebhookConfigurations,
 ];

@@ -1,5 +1,5 @@
 /** Kinds that are data to Knapsack: leases, access rules, classes and policies. */
-import { ageColumn, ageOf, column, integerColumn, nameColumn } from './cells.ts';
+import { ageColumn, ageOf, column, nameColumn } from './cells.ts';
 import { kubernetesResource, type KubernetesObject } from './define.ts';
 import { formatSelector } from './selectors.ts';
 
@@ -86,37 +86,6 @@ export const clusterRoleBindings = kubernetesResource('rbac.v1.ClusterRoleBindin
   columns: bindingColumns,
   cells: bindingCells,
   mutate: defaultBinding,
-});
-
-export const priorityClasses = kubernetesResource('scheduling.v1.PriorityClass', {
-  group: 'scheduling.k8s.io',
-  plural: 'priorityclasses',
-  shortNames: ['pc'],
-  namespaced: false,
-  columns: [integerColumn('Value'), { name: 'Global-Default', type: 'boolean' }, ageColumn],
-  cells: (item, now) => [item.value ?? 0, item.globalDefault ?? false, ageOf(item, now)],
-  mutate(item) {
-    item.preemptionPolicy ??= 'PreemptLowerPriority';
-  },
-});
-
-export const podDisruptionBudgets = kubernetesResource('policy.v1.PodDisruptionBudget', {
-  group: 'policy',
-  plural: 'poddisruptionbudgets',
-  shortNames: ['pdb'],
-  subresources: { status: true },
-  columns: [
-    column('Min Available'),
-    column('Max Unavailable'),
-    integerColumn('Allowed Disruptions'),
-    ageColumn,
-  ],
-  cells: (budget, now) => [
-    String(budget.spec?.minAvailable ?? 'N/A'),
-    String(budget.spec?.maxUnavailable ?? 'N/A'),
-    budget.status?.disruptionsAllowed ?? 0,
-    ageOf(budget, now),
-  ],
 });
 
 export const storageClasses = kubernetesResource('storage.v1.StorageClass', {

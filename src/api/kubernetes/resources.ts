@@ -1,13 +1,11 @@
-/** Volumes, quotas and limits: resources a namespace shares out. */
+/** Volumes and claims to them. */
 import type { Issue } from '../resource.ts';
-import { ageColumn, ageOf, column, nameColumn } from './cells.ts';
+import { ageColumn, ageOf, column } from './cells.ts';
 import { kubernetesResource, type KubernetesObject } from './define.ts';
 import { parseQuantity } from './quantity.ts';
 
 export type PersistentVolume = KubernetesObject<'core.v1.PersistentVolume'>;
 export type PersistentVolumeClaim = KubernetesObject<'core.v1.PersistentVolumeClaim'>;
-export type ResourceQuota = KubernetesObject<'core.v1.ResourceQuota'>;
-export type LimitRange = KubernetesObject<'core.v1.LimitRange'>;
 
 const accessModes: Record<string, string> = {
   ReadWriteOnce: 'RWO',
@@ -110,34 +108,4 @@ export const persistentVolumeClaims = kubernetesResource('core.v1.PersistentVolu
     }
     return issues;
   },
-});
-
-function usage(quota: ResourceQuota, wanted: (name: string) => boolean): string {
-  const hard = quota.status?.hard ?? quota.spec?.hard ?? {};
-  return Object.keys(hard)
-    .filter(wanted)
-    .sort()
-    .map((name) => `${name}: ${quota.status?.used?.[name] ?? '0'}/${hard[name]}`)
-    .join(', ');
-}
-
-export const resourceQuotas = kubernetesResource('core.v1.ResourceQuota', {
-  plural: 'resourcequotas',
-  shortNames: ['quota'],
-  subresources: { status: true },
-  tracksGeneration: false,
-  columns: [column('Request'), column('Limit'), ageColumn],
-  cells: (quota, now) => [
-    usage(quota, (name) => !name.startsWith('limits')),
-    usage(quota, (name) => name.startsWith('limits')),
-    ageOf(quota, now),
-  ],
-});
-
-export const limitRanges = kubernetesResource('core.v1.LimitRange', {
-  plural: 'limitranges',
-  shortNames: ['limits'],
-  tracksGeneration: false,
-  columns: [nameColumn, column('Created At')],
-  cells: (range) => [range.metadata.name, range.metadata.creationTimestamp ?? ''],
 });
