@@ -7,10 +7,26 @@
 import type { Json } from '../base/json.ts';
 import type { KubernetesTypes } from './generated/kubernetes-types.ts';
 
+/** One rule of `x-kubernetes-validations`, as apiextensions.k8s.io/v1 has it. */
+export interface ValidationRule {
+  /** CEL over `self`, and `oldSelf` in rules about a change. */
+  readonly rule: string;
+  readonly message?: string;
+  /** CEL that gives the message; wins over `message`. */
+  readonly messageExpression?: string;
+  readonly reason?: string;
+  /** Where the fault is shown, relative to the rule's place: `.spec.name`. */
+  readonly fieldPath?: string;
+  readonly optionalOldSelf?: boolean;
+}
+
 export interface Schema {
   readonly type?: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean';
   readonly $ref?: keyof KubernetesTypes;
+  readonly title?: string;
   readonly description?: string;
+  readonly example?: Json;
+  readonly externalDocs?: { readonly description?: string; readonly url?: string };
   readonly format?: string;
   readonly properties?: { readonly [name: string]: Schema };
   readonly additionalProperties?: Schema;
@@ -26,6 +42,18 @@ export interface Schema {
   readonly maximum?: number;
   readonly minItems?: number;
   readonly maxItems?: number;
+  readonly exclusiveMinimum?: boolean;
+  readonly exclusiveMaximum?: boolean;
+  readonly multipleOf?: number;
+  readonly minProperties?: number;
+  readonly maxProperties?: number;
+  readonly uniqueItems?: boolean;
+  /** What a value must satisfy besides; these say nothing about which members exist. */
+  readonly allOf?: readonly Schema[];
+  readonly anyOf?: readonly Schema[];
+  readonly oneOf?: readonly Schema[];
+  readonly not?: Schema;
+  readonly 'x-kubernetes-validations'?: readonly ValidationRule[];
   readonly 'x-kubernetes-preserve-unknown-fields'?: true;
   readonly 'x-kubernetes-int-or-string'?: true;
   readonly 'x-kubernetes-embedded-resource'?: true;

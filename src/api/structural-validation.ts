@@ -1,7 +1,9 @@
 /** Faults of form: an object against its structural schema. */
+import { deepEqual } from '../base/json.ts';
 import { kubernetesTypeName } from './kubernetes/schemas.ts';
 import type { Issue } from './resource.ts';
 import type { Schema } from './schema.ts';
+import { formatFault, matchesPattern } from './structural-formats.ts';
 import { isMembers, memberSchema, resolveSchema } from './structural-members.ts';
 
 interface Walk {
@@ -201,17 +203,6 @@ function goType(schema: Schema): string {
   }
 }
 
-const patterns = new Map<string, RegExp>();
-
-function matches(pattern: string, text: string): boolean {
-  let expression = patterns.get(pattern);
-  if (!expression) {
-    expression = new RegExp(pattern);
-    patterns.set(pattern, expression);
-  }
-  return expression.test(text);
-}
-
 function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): void {
   const { path } = place;
   const invalid = (detail: string): void => {
@@ -222,7 +213,7 @@ function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): v
       detail: place.builtin ? detail : `${path} in body ${detail}`,
     });
   };
-  if (schema.enum && !schema.enum.includes(value as never)) {
+  if (schema.enum && !schema.enum.some((item) => deepEqual(item, value))) {
     const supported = schema.enum.map((item) => JSON.stringify(item)).join(', ');
     walk.issues.push({ type: 'NotSupported', path, value, detail: `supported values: ${supported}` });
   }
@@ -233,18 +224,87 @@ function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): v
     if (schema.maxLength !== undefined && characters(value) > schema.maxLength) {
       walk.issues.push({ type: 'TooLong', path, detail: `may not be more than ${schema.maxLength} bytes` });
     }
-    if (schema.pattern !== undefined && !matches(schema.pattern, value)) invalid(patternDetail(schema));
-    if (schema.format === 'date-time' && value !== '' && Number.isNaN(Date.parse(value))) {
-      invalid(`must be of type date-time: ${JSON.stringify(value)}`);
+    if (schema.pattern !== undefined && !matchesPattern(schema, schema.pattern, value)) {
+      invalid(patternDetail(schema));
+    }
+    // In Kubernetes' own kinds Go's decoder has seen to all other formats.
+    if (schema.format !== undefined && (!place.builtin || (schema.format === 'date-time' && value !== ''))) {
+      const fault = formatFault(schema.format, value);
+      if (fault) invalid(fault);
     }
   } else if (typeof value === 'number') {
-    if (schema.minimum !== undefined && value < schema.minimum) {
-      invalid(`should be greater than or equal to ${schema.minimum}`);
-    }
-    if (schema.maximum !== undefined && value > schema.maximum) {
-      invalid(`should be less than or equal to ${schema.maximum}`);
+    checkNumber(schema, value, invalid);
+  } else if (isMembers(value)) {
+    checkSize(walk, schema, value, place);
+  }
+  if (schema.allOf ?? schema.anyOf ?? schema.oneOf ?? schema.not)
+    checkCombinations(walk, schema, value, place);
+}
+
+function checkNumber(schema: Schema, value: number, invalid: (detail: string) => void): void {
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = schema;
+  if (minimum !== undefined && (exclusiveMinimum ? value <= minimum : value < minimum)) {
+    invalid(`should be greater than ${exclusiveMinimum ? '' : 'or equal to '}${minimum}`);
+  }
+  if (maximum !== undefined && (exclusiveMaximum ? value >= maximum : value > maximum)) {
+    invalid(`should be less than ${exclusiveMaximum ? '' : 'or equal to '}${maximum}`);
+  }
+  if (multipleOf !== undefined && !isMultiple(value, multipleOf)) {
+    invalid(`should be a multiple of ${multipleOf}`);
+  }
+}
+
+/** Allows for the error of binary fractions: 0.3 is a multiple of 0.1. */
+function isMultiple(value: number, factor: number): boolean {
+  const quotient = value / factor;
+  return Math.abs(quotient - Math.round(quotient)) <= Number.EPSILON * Math.abs(quotient) * 4;
+}
+
+function checkSize(walk: Walk, schema: Schema, members: object, { path }: Place): void {
+  const { minProperties, maxProperties } = schema;
+  if (minProperties === undefined && maxProperties === undefined) return;
+  const count = Object.keys(members).length;
+  if (minProperties !== undefined && count < minProperties) {
+    const detail = `${path} in body should have at least ${minProperties} properties`;
+    walk.issues.push({ type: 'Invalid', path, value: count, detail });
+  }
+  if (maxProperties !== undefined && count > maxProperties) {
+    const detail = `must have at most ${maxProperties} properties`;
+    walk.issues.push({ type: 'TooMany', path, value: count, detail });
+  }
+}
+
+/** `allOf`, `anyOf`, `oneOf` and `not`: schemas beside the structural one. */
+function checkCombinations(walk: Walk, schema: Schema, value: unknown, place: Place): void {
+  const faults = (other: Schema): Issue[] => {
+    const inner: Walk = { issues: [], typesOnly: false };
+    visit(inner, other, value, place);
+    return inner.issues;
+  };
+  const invalid = (detail: string): void => {
+    walk.issues.push({
+      type: 'Invalid',
+      path: place.path,
+      value,
+      detail: `${JSON.stringify(place.path)} ${detail}`,
+    });
+  };
+  const { allOf, anyOf, oneOf, not } = schema;
+  if (anyOf && anyOf.every((other) => faults(other).length > 0)) {
+    invalid('must validate at least one schema (anyOf)');
+  }
+  if (oneOf) {
+    const valid = oneOf.filter((other) => faults(other).length === 0).length;
+    if (valid !== 1) {
+      const found = valid === 0 ? 'Found none valid' : `Found ${valid} valid alternatives`;
+      invalid(`must validate one and only one schema (oneOf). ${found}`);
     }
   }
+  for (const other of allOf ?? []) {
+    const found = faults(other);
+    if (found.length > 0) walk.issues.push(...found);
+  }
+  if (not && faults(not).length === 0) invalid('must not validate the schema (not)');
 }
 
 /** Length in code points, which is how schemas count. */
@@ -273,6 +333,10 @@ function checkList(walk: Walk, schema: Schema, list: readonly unknown[], place: 
       value: list.length,
       detail: `must have at most ${schema.maxItems} items`,
     });
+  }
+  if (schema.uniqueItems && list.some((item, i) => list.findIndex((other) => deepEqual(item, other)) < i)) {
+    const detail = `${path} in body shouldn't contain duplicates`;
+    walk.issues.push({ type: 'Invalid', path, value: list.length, detail });
   }
   const listType = schema['x-kubernetes-list-type'];
   // Kubernetes' own kinds look after their lists themselves (a container may repeat an environment name).
