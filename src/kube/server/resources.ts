@@ -10,7 +10,7 @@ import { logOptions, type LogSource } from './logs.ts';
 import { negotiate, objectTransforms, type AnswerForm } from './media-type.ts';
 import { deleteOptions, flag, includeObject, listOptions, watchOptions, writeOptions } from './options.ts';
 import { resolveResourcePath, type ResourcePath } from './path.ts';
-import { Presenter } from './present.ts';
+import { encodeDocument, Presenter } from './present.ts';
 import type { Review } from './reviews.ts';
 import type { GetRequest, ListRequest, ObjectSubresource, Served, WriteResult } from './service/requests.ts';
 import type { ApiService } from './service/service.ts';
@@ -214,8 +214,7 @@ export class ResourceApi {
 
   async #written(target: Target, code: number, form: AnswerForm, result: WriteResult): Promise<void> {
     const answer = await this.#presenter.object(shownAs(target), result, form, includeObject(target.query));
-    const warnings = result.warnings.map(warningHeader);
-    send(target.response, code, answer, warnings.length > 0 ? { warning: warnings } : {});
+    send(target.response, code, answer, warningHeaders(result.warnings));
   }
 
   async #delete(target: ItemTarget): Promise<void> {
@@ -223,10 +222,11 @@ export class ResourceApi {
     const form = answerForm(target);
     const body = await decodeDeleteOptions(await readBody(request), request.headers['content-type']);
     const result = await this.#service.delete(def, key, deleteOptions(target, body));
-    if (result.removed)
-      return sendDocument(response, 200, deletedStatus(def, result.object), { format: form.format });
     const served: Served = result;
-    send(response, 200, await this.#presenter.object(def, served, form, includeObject(query)));
+    const answer = result.removed
+      ? await encodeDocument(deletedStatus(def, result.object), { format: form.format })
+      : await this.#presenter.object(def, served, form, includeObject(query));
+    send(response, 200, answer, warningHeaders(result.warnings));
   }
 
   async #deleteCollection(target: Target): Promise<void> {
@@ -263,6 +263,10 @@ const scaleResource: ResourceDef = {
     { name: 'Available', type: 'integer', jsonPath: '.status.replicas' },
   ],
 };
+
+function warningHeaders(warnings: readonly string[]): { warning?: string[] } {
+  return warnings.length > 0 ? { warning: warnings.map(warningHeader) } : {};
+}
 
 /** RFC 7234 §5.5, code 299 without an agent, as Kubernetes sends warnings. */
 function warningHeader(text: string): string {

@@ -5,7 +5,7 @@
  */
 import type { KubeObject, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
-import type { Requester } from './requests.ts';
+import type { DeleteRequest, Requester, WriteRequest } from './requests.ts';
 
 /** A write on its way to the store. */
 export interface AdmissionAttributes extends Requester {
@@ -20,10 +20,15 @@ export interface AdmissionAttributes extends Requester {
   readonly now: number;
   /** What would be stored; undefined on DELETE. Mutating plugins change it in place. */
   readonly object: UntypedObject | undefined;
-  /** What is stored; undefined on CREATE. Frozen. */
+  /** What is stored; undefined on CREATE and CONNECT. Frozen. */
   readonly old: KubeObject | undefined;
-  /** The newest objects of another resource, durable or not: the write that follows comes after them. */
-  readonly stored: <T extends KubeObject>(def: ResourceDef<T>) => Iterable<T>;
+  /** The options of the request, as far as admission may want to see them. */
+  readonly request: Requester & Partial<Omit<WriteRequest & DeleteRequest, 'subresource'>>;
+  /**
+   * The newest objects of another resource, of one namespace or of all, durable or not: the write that follows comes after
+   * them.
+   */
+  readonly stored: <T extends KubeObject>(def: ResourceDef<T>, namespace?: string) => Iterable<T>;
 }
 
 /**
@@ -37,13 +42,25 @@ export interface AdmissionPlugin {
   validate?(attributes: AdmissionAttributes): void;
 }
 
+/** What the pipeline does with an object that a webhook has changed, before the next one sees it. */
+export interface Readmission {
+  /** The object in form again: decoded, pruned, defaulted. A value of its own. Throws ApiError. */
+  readonly normalize: (object: unknown) => UntypedObject;
+  /** The mutating plugins of this process once more, in place. */
+  readonly again: (object: UntypedObject) => void;
+}
+
 /** Decisions taken elsewhere. A write that concerns no webhook pays for one look, and stays synchronous. */
 export interface WebhookStage {
   /** Whether any webhook of the kind would be asked. */
   concerns(stage: 'mutating' | 'validating', attributes: AdmissionAttributes): boolean;
-  /** The object that the webhooks make of `attributes.object` (a value of its own), and warnings. Throws ApiError. */
+  /**
+   * The object that the webhooks make of `attributes.object` (a value of its own; undefined on DELETE), and warnings.
+   * Throws ApiError.
+   */
   mutate(
     attributes: AdmissionAttributes,
+    readmission: Readmission,
   ): Promise<{ readonly object: unknown; readonly warnings: readonly string[] }>;
   /** Warnings. Throws ApiError. */
   validate(attributes: AdmissionAttributes): Promise<readonly string[]>;

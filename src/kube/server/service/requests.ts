@@ -94,6 +94,7 @@ export interface DeleteRequest extends Requester {
 }
 
 export interface DeleteResult extends Served {
+  readonly warnings: readonly string[];
   /** False while a grace period or finalizers keep the object. */
   readonly removed: boolean;
 }

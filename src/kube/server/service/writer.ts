@@ -16,7 +16,7 @@ import type { StoredRecord } from '../../store/record.ts';
 import type { Store } from '../../store/store.ts';
 import type { Table } from '../../store/table.ts';
 import { applySchema, check, readObject } from './admission.ts';
-import type { AdmissionAttributes, AdmissionPlugin, WebhookStage } from './admission-plugin.ts';
+import type { AdmissionAttributes, AdmissionPlugin, Readmission, WebhookStage } from './admission-plugin.ts';
 import { decideDeletion, isNamespace, namespaceHeld } from './deletion.ts';
 import { alreadyExists, asApiError, badRequest, conflict, modified } from './errors.ts';
 import { keepServerMetadata, nothingKeeps } from './metadata.ts';
@@ -54,10 +54,10 @@ export class Writer {
   readonly #plugins: readonly AdmissionPlugin[];
   readonly #webhooks: WebhookStage | undefined;
 
-  readonly #view = <T extends KubeObject>(def: ResourceDef<T>): T[] =>
+  readonly #view = <T extends KubeObject>(def: ResourceDef<T>, namespace?: string): T[] =>
     this.#reads
       .table(def)
-      .records()
+      .records(namespace)
       .map((record) => record.object as T);
 
   constructor(options: WriterOptions) {
@@ -197,14 +197,16 @@ export class Writer {
         now: this.#clock.now(),
         old: current.object,
       };
+      const warnings: string[] = [];
+      const mutated = this.#mutateByWebhooks(def, undefined, pending, request);
+      if (mutated) warnings.push(...(await mutated).warnings);
       const verdict = this.#validate(def, undefined, pending, request);
-      if (verdict) {
-        await verdict;
-        // Deletion means the object as it is by then; what was asked about must be that.
-        if (table.get(current.key) !== current) continue;
-      }
+      if (verdict) warnings.push(...(await verdict));
+      // Deletion means the object as it is by then; what was asked about must be that.
+      if ((mutated || verdict) && table.get(current.key) !== current) continue;
       this.#validateInProcess(def, undefined, pending, request);
-      return this.#remove(def, table, current, request, pending.now);
+      const result = await this.#remove(def, table, current, request, pending.now);
+      return { ...result, warnings };
     }
   }
 
@@ -214,7 +216,7 @@ export class Writer {
     current: StoredRecord,
     request: DeleteRequest,
     now: number,
-  ): Promise<DeleteResult> {
+  ): Promise<Omit<DeleteResult, 'warnings'>> {
     const decision = decideDeletion(def, current.object, request, now);
     if (decision.action === 'keep') {
       await this.#reads.settled(table, current);
@@ -279,10 +281,35 @@ export class Writer {
     requester: Requester,
   ): ReturnType<WebhookStage['mutate']> | undefined {
     def.mutate?.(object, this.#context(pending, requester));
-    if (this.#plugins.length === 0 && !this.#webhooks) return undefined;
+    this.#mutateInProcess(def, object, pending, requester);
+    return this.#mutateByWebhooks(def, object, pending, requester);
+  }
+
+  #mutateInProcess(def: ResourceDef, object: UntypedObject, pending: Pending, requester: Requester): void {
+    if (this.#plugins.length === 0) return;
     const attributes = this.#attributes(def, object, pending, requester);
     for (const plugin of this.#plugins) plugin.mutate?.(attributes);
-    return this.#webhooks?.concerns('mutating', attributes) ? this.#webhooks.mutate(attributes) : undefined;
+  }
+
+  #mutateByWebhooks(
+    def: ResourceDef,
+    object: UntypedObject | undefined,
+    pending: Pending,
+    requester: Requester,
+  ): ReturnType<WebhookStage['mutate']> | undefined {
+    const webhooks = this.#webhooks;
+    if (!webhooks) return undefined;
+    const attributes = this.#attributes(def, object, pending, requester);
+    if (!webhooks.concerns('mutating', attributes)) return undefined;
+    const readmission: Readmission = {
+      normalize: (changed) => {
+        const next = this.#readBack(def, changed);
+        def.mutate?.(next, this.#context(pending, requester));
+        return next;
+      },
+      again: (changed) => this.#mutateInProcess(def, changed, pending, requester),
+    };
+    return webhooks.mutate(attributes, readmission);
   }
 
   /** What webhooks made of an object, in form again. */
@@ -348,6 +375,7 @@ export class Writer {
       name,
       namespace,
       object,
+      request: requester,
       stored: this.#view,
     };
   }

@@ -60,7 +60,8 @@ export function sameIntent(def: ResourceDef, stored: KubeObject, next: KubeObjec
 
 /** The part of an object that says what is wanted. */
 function intent(def: ResourceDef, object: UntypedObject): unknown {
-  if (def.builtin) return object['spec'];
+  // Of Kubernetes' own kinds with a generation, those without a spec are webhook configurations and classes.
+  if (def.builtin && object['spec'] !== undefined) return object['spec'];
   const { metadata: _meta, status, ...rest } = object;
   return def.subresources?.status ? rest : { ...rest, status };
 }
