@@ -1,4 +1,5 @@
 /** OpenAPI schemas from structural ones. Kubernetes' own types become shared definitions, met by reference. */
+import { described } from '../../../api/kubernetes/descriptions.ts';
 import { kubernetesSchema } from '../../../api/kubernetes/schemas.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
 import type { Schema } from '../../../api/schema.ts';
@@ -71,8 +72,11 @@ export class Definitions {
   }
 
   #kubernetesType(type: string): Doc {
-    if (type === quantity || type === intOrString) return this.#namedScalar(type);
-    return this.schema(kubernetesSchema(type));
+    if (type !== quantity && type !== intOrString) {
+      return this.schema(described(type, kubernetesSchema(type)));
+    }
+    const { description } = described(type, {});
+    return { ...this.#namedScalar(type), ...(description ? { description } : {}) };
   }
 
   #namedScalar(type: string): Doc {
@@ -145,7 +149,8 @@ const copied = new Set([
 /** Adds the definitions of a resource's kind and of its list. */
 export function addResource(definitions: Definitions, def: ResourceDef): void {
   const name = definitionName(def);
-  const own: Schema = def.schema.$ref ? kubernetesSchema(def.schema.$ref) : def.schema;
+  const type = def.schema.$ref;
+  const own: Schema = type ? described(type, kubernetesSchema(type)) : def.schema;
   const body = definitions.schema(own);
   const meta: Schema = {
     $ref: objectMetaType,
