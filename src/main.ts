@@ -30,7 +30,12 @@ import { inProcessClient } from './kube/client/in-process.ts';
 import { SharedInformers } from './kube/client/shared-informers.ts';
 import type { ControllerEnv } from './kube/controller/controller.ts';
 import { startControllers } from './kube/controller/kernel.ts';
+import { makeAccess } from './kube/server/access.ts';
 import { startApiServer } from './kube/server/api-server.ts';
+import { ensureTokenKey } from './kube/server/authentication/token-key.ts';
+import { TokenRequests, tokenSubresource } from './kube/server/authentication/token-request.ts';
+import { escalationPlugin } from './kube/server/authorization/escalation.ts';
+import { reconcileDefaultRoles } from './kube/server/authorization/reconcile-defaults.ts';
 import { writeKubeconfig } from './kube/server/kubeconfig.ts';
 import { ensurePki } from './kube/server/pki.ts';
 import { ApiService } from './kube/server/service/service.ts';
@@ -123,7 +128,9 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const store = await Store.open(sqliteBackend(storeDirectory));
   closers.defer(() => store.close());
   options.owned?.();
-  const service = new ApiService({ store, resources, clock });
+  const access = makeAccess({ store, clock, key: ensureTokenKey(join(data, 'pki')) });
+  const plugins = [escalationPlugin(access.authorizer)];
+  const service = new ApiService({ store, resources, clock, plugins });
   const client = inProcessClient(service, { user: administrator });
   // Side by side, so that the first start waits for one commit and not for one each.
   await Promise.all([
@@ -131,7 +138,9 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
       ensure(client, namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }),
     ),
     ...shippedTemplates().map((template) => ensure(client, clusterBuildTemplates, template)),
+    reconcileDefaultRoles(client),
   ]);
+  const tokenRequests = new TokenRequests(service, access.tokens);
   const informers = new SharedInformers({ client, clock, log });
   closers.defer(() => informers.close());
   const env: ControllerEnv = { client, informers, clock, log };
@@ -179,6 +188,8 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     service,
     resources,
     pki,
+    access,
+    subresources: [tokenSubresource(tokenRequests, clock)],
     ...options.api,
     logs: agent.logs,
     metrics: agent.metrics,

@@ -4,6 +4,7 @@ import { resources as allResources } from '../../src/api/registry.ts';
 import type { ResourceDef } from '../../src/api/resource.ts';
 import type { Client } from '../../src/kube/client/client.ts';
 import { inProcessClient } from '../../src/kube/client/in-process.ts';
+import type { AdmissionPlugin } from '../../src/kube/server/service/admission-plugin.ts';
 import { ApiService } from '../../src/kube/server/service/service.ts';
 import { memoryBackend } from '../../src/kube/store/backend.ts';
 import { Store } from '../../src/kube/store/store.ts';
@@ -19,11 +20,23 @@ const namespaces = ['default', 'kube-system', 'knative-serving', 'knative-eventi
 
 /** `resources` are served besides those of the registry. The namespaces that a real platform has exist. */
 export async function startTestApi(
-  options: { resources?: readonly ResourceDef[]; clock?: Clock; user?: string } = {},
+  options: {
+    resources?: readonly ResourceDef[];
+    clock?: Clock;
+    user?: string;
+    /** Default: a new one in memory. */
+    store?: Store;
+    plugins?: readonly AdmissionPlugin[];
+  } = {},
 ): Promise<TestApi> {
   const resources = [...new Set([...allResources, ...(options.resources ?? [])])];
-  const store = await Store.open(memoryBackend());
-  const service = new ApiService({ store, resources, clock: options.clock ?? systemClock });
+  const store = options.store ?? (await Store.open(memoryBackend()));
+  const service = new ApiService({
+    store,
+    resources,
+    clock: options.clock ?? systemClock,
+    plugins: options.plugins ?? [],
+  });
   const user = options.user ?? 'system:admin';
   const def = resources.find(({ group, plural }) => group === '' && plural === 'namespaces');
   if (def) {

@@ -1,8 +1,7 @@
 /** The HTTPS front of the Kubernetes API: connections, authentication, dispatch, orderly end. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ServerResponse, type IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from '../../base/log.ts';
 import { KnapsackError, messageOf, systemCode } from '../../base/errors.ts';
 import { timestamp } from '../../api/object.ts';
@@ -10,7 +9,11 @@ import { customResourceDefinitions, establish, makeCustomResourceDefinitions } f
 import { nodeMetrics, podMetrics, type MetricsSource } from '../../api/kubernetes/metrics.ts';
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
-import { authorize, isAnonymousPath, unauthorized, userOf } from './auth.ts';
+import type { Access } from './access.ts';
+import { isAnonymousPath, unauthorized } from './authentication/authenticator.ts';
+import { impersonated } from './authentication/impersonation.ts';
+import { makeIssuerDocuments } from './authentication/issuer-documents.ts';
+import { attributesOf } from './authorization/attributes.ts';
 import { ClientGone } from './body.ts';
 import { ApiCatalog, readVerbs, reviewVerbs } from './catalog.ts';
 import { kubernetesVersion, ServerDocuments } from './documents.ts';
@@ -22,7 +25,7 @@ import { OpenApiDocuments } from './openapi/index.ts';
 import { splitPath } from './path.ts';
 import type { Pki } from './pki.ts';
 import { ResourceApi } from './resources.ts';
-import { reviews } from './reviews.ts';
+import { makeReviews } from './reviews/index.ts';
 import type { ApiService } from './service/service.ts';
 import type { SubresourceHandler } from './subresources.ts';
 
@@ -31,6 +34,8 @@ export interface ApiServerOptions {
   /** What is served; CRD objects of the non-builtin ones are generated. */
   readonly resources: readonly ResourceDef[];
   readonly pki: Pick<Pki, 'ca' | 'server'>;
+  /** Who may do what. */
+  readonly access: Access;
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
@@ -82,6 +87,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     },
     (request, response) => void handler.handle(request, response),
   );
+  server.on('upgrade', (request, socket: Socket, head) => handler.upgrade(request, socket, head));
   server.on('tlsClientError', (error) => log.debug({ error: messageOf(error) }, 'TLS handshake failed'));
   await listen(server, host, options.port);
   const { port } = server.address() as AddressInfo;
@@ -109,7 +115,10 @@ function listen(server: Server, host: string, port: number): Promise<void> {
 
 function close(server: Server, handler: RequestHandler): Promise<void> {
   return new Promise((resolve) => {
-    const force = setTimeout(() => server.closeAllConnections(), closeGraceMs);
+    const force = setTimeout(() => {
+      server.closeAllConnections();
+      handler.destroyUpgraded();
+    }, closeGraceMs);
     server.close(() => {
       clearTimeout(force);
       resolve();
@@ -123,11 +132,15 @@ class RequestHandler {
   readonly #documents: ServerDocuments;
   readonly #resources: ResourceApi;
   readonly #running = new Set<AbortController>();
+  readonly #upgraded = new Set<Socket>();
+  readonly #access: Access;
   readonly #log: Logger;
 
   constructor(options: ApiServerOptions) {
-    const { service, resources, subresources = [], log } = options;
+    const { service, resources, subresources = [], access, log } = options;
     this.#log = log;
+    this.#access = access;
+    const reviews = makeReviews(access);
     const created = timestamp(Date.now());
     const ownsDefinitions = resources.some((def) => def.plural === customResourceDefinitions.plural);
     const generated = new Map<ResourceDef, ReadService>();
@@ -151,7 +164,12 @@ class RequestHandler {
       subresources,
     );
     const openApi = new OpenApiDocuments(catalog, kubernetesVersion);
-    this.#documents = new ServerDocuments(catalog, openApi, options.isReady ?? (() => true));
+    this.#documents = new ServerDocuments(
+      catalog,
+      openApi,
+      options.isReady ?? (() => true),
+      makeIssuerDocuments(access.tokens),
+    );
     this.#resources = new ResourceApi({
       catalog,
       service,
@@ -167,41 +185,72 @@ class RequestHandler {
     for (const exchange of this.#running) exchange.abort();
   }
 
+  /** Connections that went over to another protocol: they are none of HTTP's any more. */
+  destroyUpgraded(): void {
+    for (const socket of this.#upgraded) socket.destroy();
+  }
+
+  /** A request that asks to go on in another protocol is one like any other until its handler takes the connection. */
+  upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const response = new ServerResponse(request);
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket);
+    response.once('finish', () => socket.destroySoon());
+    // Its close is what is looked at.
+    socket.on('error', () => undefined);
+    this.#upgraded.add(socket);
+    socket.once('close', () => this.#upgraded.delete(socket));
+    void this.handle(request, response, { socket, head });
+  }
+
   /** Never rejects: every failure ends as a Status, or as a closed connection when nobody listens any more. */
-  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade?: Exchange['upgrade'],
+  ): Promise<void> {
     try {
-      await this.#dispatch(request, response);
+      await this.#dispatch(request, response, upgrade);
     } catch (error) {
       this.#fail(request, response, error);
+      if (response.socket === null) upgrade?.socket.destroy();
     }
   }
 
-  async #dispatch(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #dispatch(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade: Exchange['upgrade'],
+  ): Promise<void> {
     const { path, query } = splitUrl(request.url ?? '/');
     const segments = splitPath(path);
     if (!segments) throw new ApiError('BadRequest', 'the path has a malformed percent escape');
-    const user = userOf(request.socket as TLSSocket);
-    if (!user) {
-      if (!isAnonymousPath(path)) throw unauthorized();
-      return this.#documents.sendPublic({ response, segments });
-    }
-    authorize(user, request.method ?? 'GET', path);
+    const { authenticator, authorizer } = this.#access;
+    const sender = authenticator.authenticate(request);
+    // Probes are answered without looking at roles, which somebody may have damaged.
+    if (isAnonymousPath(`/${segments.join('/')}`)) return this.#documents.sendPublic({ response, segments });
+    if (!sender) throw unauthorized();
+    const user = impersonated(request, sender, authorizer) ?? sender;
+    const method = request.method ?? 'GET';
+    const parameters = new URLSearchParams(query);
+    authorizer.check(user, attributesOf(method, segments, parameters));
     // A write to a client that has just gone is reported here; the streams notice by themselves.
     response.on('error', () => undefined);
     const ended = new AbortController();
     this.#running.add(ended);
-    response.once('close', () => {
+    (upgrade?.socket ?? response).once('close', () => {
       this.#running.delete(ended);
       ended.abort();
     });
     const exchange: Exchange = {
       request,
       response,
-      method: request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET'),
+      method: method === 'HEAD' ? 'GET' : method,
       segments,
-      query: new URLSearchParams(query),
+      query: parameters,
       user,
       signal: ended.signal,
+      ...(upgrade ? { upgrade } : {}),
     };
     if (await this.#documents.handle(exchange)) return;
     await this.#resources.handle(exchange);

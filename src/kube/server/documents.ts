@@ -1,5 +1,5 @@
 /** What the server says about itself: discovery, OpenAPI, version, health. */
-import { isAnonymousPath } from './auth.ts';
+import type { IssuerDocument } from './authentication/issuer-documents.ts';
 import type { ApiCatalog } from './catalog.ts';
 import { makeAggregated, makeApiVersions, makeGroup, makeGroupList, makeResourceList } from './discovery.ts';
 import { send, sendDocument, sendPageNotFound, sendText, type Exchange } from './exchange.ts';
@@ -34,11 +34,19 @@ export class ServerDocuments {
   readonly #catalog: ApiCatalog;
   readonly #openApi: OpenApiDocuments;
   readonly #isReady: () => boolean;
+  readonly #issuer: ReadonlyMap<string, IssuerDocument>;
 
-  constructor(catalog: ApiCatalog, openApi: OpenApiDocuments, isReady: () => boolean) {
+  /** `issuer`: documents of the tokens' issuer, by path. */
+  constructor(
+    catalog: ApiCatalog,
+    openApi: OpenApiDocuments,
+    isReady: () => boolean,
+    issuer: ReadonlyMap<string, IssuerDocument>,
+  ) {
     this.#catalog = catalog;
     this.#openApi = openApi;
     this.#isReady = isReady;
+    this.#issuer = issuer;
   }
 
   /** Paths that anyone may ask for. */
@@ -53,15 +61,10 @@ export class ServerDocuments {
 
   /** Answers and returns true when the path is one of the server's documents. */
   async handle(exchange: Exchange): Promise<boolean> {
-    const { segments, response } = exchange;
-    if (isAnonymousPath(`/${segments.join('/')}`)) {
-      await this.sendPublic(exchange);
-      return true;
-    }
-    const send = this.#document(exchange);
-    if (!send) return false;
+    const answer = this.#document(exchange);
+    if (!answer) return false;
     if (exchange.method !== 'GET') throw methodNotAllowed();
-    if (!(await send())) sendPageNotFound(response);
+    if (!(await answer())) sendPageNotFound(exchange.response);
     return true;
   }
 
@@ -70,6 +73,13 @@ export class ServerDocuments {
     const [first, ...rest] = exchange.segments;
     if (first === undefined) return () => this.#root(exchange);
     if (first === 'openapi') return () => this.#openApiDocument(exchange, rest);
+    const issued = this.#issuer.get(`/${exchange.segments.join('/')}`);
+    if (issued) {
+      return () => {
+        send(exchange.response, 200, issued);
+        return true;
+      };
+    }
     if (first === 'api' && rest.length === 0) return () => this.#aggregated(exchange, 'core');
     if (first === 'api' && rest.length === 1) return () => this.#resources(exchange, '', rest[0] ?? '');
     if (first !== 'apis' || rest.length > 2) return undefined;
@@ -83,6 +93,7 @@ export class ServerDocuments {
     const versions = this.#catalog.groups.flatMap((group) => group.versions);
     const paths = versions.map(({ group, apiVersion }) => `${group === '' ? '/api' : '/apis'}/${apiVersion}`);
     const own = ['/api', '/apis', '/healthz', '/livez', '/openapi/v2', '/openapi/v3', '/readyz', '/version'];
+    own.push(...this.#issuer.keys());
     await sendDocument(
       response,
       200,

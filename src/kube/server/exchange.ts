@@ -1,8 +1,9 @@
 /** One HTTP request with its answer, as the handlers see it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 import { ApiError } from '../api-error.ts';
-import type { User } from './auth.ts';
+import type { User } from './authentication/user.ts';
 import type { AnswerForm } from './media-type.ts';
 import { encodeDocument, type Answer } from './present.ts';
 import { failureStatus } from './status.ts';
@@ -15,9 +16,12 @@ export interface Exchange {
   /** Decoded segments of the path. */
   readonly segments: readonly string[];
   readonly query: URLSearchParams;
+  /** Whom the request acts as: with impersonation, not who sent it. */
   readonly user: User;
   /** Aborted when the client has gone or the server closes. */
   readonly signal: AbortSignal;
+  /** The connection, and what has come after the head, of a request that asks to go on in another protocol. */
+  readonly upgrade?: { readonly socket: Socket; readonly head: Buffer };
 }
 
 type Headers = Readonly<Record<string, string | readonly string[]>>;

@@ -1,6 +1,6 @@
 /** Query options of the API, read the way kube-apiserver reads them. */
 import { ApiError } from '../api-error.ts';
-import type { User } from './auth.ts';
+import type { User } from './authentication/user.ts';
 import type { Exchange } from './exchange.ts';
 import { invalidOption } from './status.ts';
 import type { IncludeObject } from './table.ts';
@@ -78,8 +78,13 @@ export type WriteOptionsKind = 'CreateOptions' | 'UpdateOptions' | 'PatchOptions
 
 type Asking = Pick<Exchange, 'query' | 'user' | 'request'>;
 
-function requester({ name, groups }: User): Requester {
-  return { user: name, groups };
+function requester({ name, groups, uid, extra }: User): Requester {
+  return {
+    user: name,
+    groups,
+    ...(uid === undefined ? {} : { uid }),
+    ...(extra === undefined ? {} : { extra }),
+  };
 }
 
 export function writeOptions({ query, user, request }: Asking, kind: WriteOptionsKind): WriteRequest {

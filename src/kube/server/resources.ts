@@ -11,7 +11,7 @@ import { negotiate, objectTransforms, type AnswerForm } from './media-type.ts';
 import { deleteOptions, flag, includeObject, listOptions, watchOptions, writeOptions } from './options.ts';
 import { resolveResourcePath, type ResourcePath } from './path.ts';
 import { encodeDocument, Presenter } from './present.ts';
-import type { Review } from './reviews.ts';
+import type { Review } from './reviews/index.ts';
 import type { GetRequest, ListRequest, ObjectSubresource, Served, WriteResult } from './service/requests.ts';
 import type { ApiService } from './service/service.ts';
 import { deletedStatus, methodNotAllowed } from './status.ts';
@@ -66,7 +66,7 @@ export class ResourceApi {
     const review = this.#reviews.get(def);
     if (review) {
       if (exchange.method !== 'POST' || name !== undefined) throw methodNotAllowed();
-      return this.#review(exchange, def, review);
+      return this.#review(exchange, path, review);
     }
     if (subresource === 'log') return this.#log(exchange, path);
     const action = subresource === undefined ? undefined : handlerOf(this.#subresources, def, subresource);
@@ -177,11 +177,11 @@ export class ResourceApi {
     await this.#written(target, 201, form, await this.#service.create(def, namespace, body, options));
   }
 
-  async #review(exchange: Exchange, def: ResourceDef, review: Review): Promise<void> {
+  async #review(exchange: Exchange, { def, namespace }: ResourcePath, review: Review): Promise<void> {
     const { request, response, user } = exchange;
     const form = negotiate(request.headers.accept);
     const body = await decodeObject(await readBody(request), request.headers['content-type'], def);
-    await sendDocument(response, 201, review(body, user), form);
+    await sendDocument(response, 201, review(body, { user, namespace }), form);
   }
 
   async #update(target: ItemTarget): Promise<void> {

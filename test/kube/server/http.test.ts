@@ -36,10 +36,15 @@ describe('API server over HTTP', () => {
       }
     });
 
-    it('forbids users who are not of system:masters', async () => {
+    it('forbids users without a grant', async () => {
       const identity = server.pki.issueClient({ commonName: 'jane', organization: 'devs' });
       const reply = await server.call('GET', configMaps, { identity });
-      assertStatus(reply, 403, 'Forbidden', `forbidden: User "jane" cannot get path "${configMaps}"`);
+      assertStatus(
+        reply,
+        403,
+        'Forbidden',
+        'configmaps is forbidden: User "jane" cannot list resource "configmaps" in API group "" in the namespace "default"',
+      );
     });
 
     it('names the user to admission', async () => {
@@ -186,8 +191,9 @@ describe('API server over HTTP', () => {
     await new Promise((resolve) => holder.once('listening', resolve));
     const address = holder.address();
     const port = typeof address === 'object' && address ? address.port : 0;
+    const { pki, access } = server;
     const { service } = server.api;
-    const options = { service, resources: [], pki: server.pki, host: '127.0.0.1', port, log: silentLogger };
+    const options = { service, resources: [], pki, access, host: '127.0.0.1', port, log: silentLogger };
     await assert.rejects(startApiServer(options), (error: unknown) => {
       assert.ok(error instanceof KnapsackError);
       assert.equal(error.code, 'CLI_PORT_TAKEN');

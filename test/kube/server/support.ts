@@ -4,15 +4,22 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { request, type RequestOptions } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Clock } from '../../../src/base/clock.ts';
+import { systemClock, type Clock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import type { MetricsSource } from '../../../src/api/kubernetes/metrics.ts';
 import type { ResourceDef } from '../../../src/api/resource.ts';
 import { resources as allResources } from '../../../src/api/registry.ts';
+import { makeAccess, type Access } from '../../../src/kube/server/access.ts';
 import { startApiServer, type ApiServer } from '../../../src/kube/server/api-server.ts';
+import { ensureTokenKey } from '../../../src/kube/server/authentication/token-key.ts';
+import { TokenRequests, tokenSubresource } from '../../../src/kube/server/authentication/token-request.ts';
+import { escalationPlugin } from '../../../src/kube/server/authorization/escalation.ts';
+import { reconcileDefaultRoles } from '../../../src/kube/server/authorization/reconcile-defaults.ts';
 import { writeKubeconfig } from '../../../src/kube/server/kubeconfig.ts';
 import type { LogSource } from '../../../src/kube/server/logs.ts';
 import { ensurePki, type Pki } from '../../../src/kube/server/pki.ts';
+import { memoryBackend } from '../../../src/kube/store/backend.ts';
+import { Store } from '../../../src/kube/store/store.ts';
 import { startTestApi, type TestApi } from '../../support/api.ts';
 
 export interface Reply {
@@ -29,12 +36,15 @@ export interface CallOptions {
   readonly body?: string | Buffer | object;
   /** Default: the administrator's certificate. */
   readonly identity?: { cert: string; key: string } | 'anonymous';
+  /** A bearer token, instead of a certificate. */
+  readonly token?: string;
 }
 
 export interface TestServer {
   readonly api: TestApi;
   readonly server: ApiServer;
   readonly pki: Pki;
+  readonly access: Access;
   readonly dir: string;
   readonly kubeconfig: string;
   call(method: string, path: string, options?: CallOptions): Promise<Reply>;
@@ -49,15 +59,28 @@ export async function startTestServer(
     logs?: LogSource;
     metrics?: MetricsSource;
     resources?: readonly ResourceDef[];
+    /** Default roles and bindings exist. */
+    roles?: boolean;
   } = {},
 ): Promise<TestServer> {
   const dir = mkdtempSync(join(tmpdir(), 'knapsack-api-'));
-  const api = await startTestApi(options);
+  const clock = options.clock ?? systemClock;
+  const key = ensureTokenKey(join(dir, 'pki'));
+  const store = await Store.open(memoryBackend());
+  const access = makeAccess({ store, clock, key });
+  const api = await startTestApi({
+    ...options,
+    store,
+    plugins: [escalationPlugin(access.authorizer)],
+  });
+  if (options.roles) await reconcileDefaultRoles(api.client);
   const pki = ensurePki(join(dir, 'pki'));
   const server = await startApiServer({
     service: api.service,
     resources: [...allResources, ...(options.resources ?? [])],
     pki,
+    access,
+    subresources: [tokenSubresource(new TokenRequests(api.service, access.tokens), clock)],
     host: '127.0.0.1',
     port: 0,
     log: silentLogger,
@@ -77,10 +100,12 @@ export async function startTestServer(
     api,
     server,
     pki,
+    access,
     dir,
     kubeconfig,
     tls,
-    call: (method, path, call = {}) => send({ ...tls(call.identity), method, path }, call),
+    call: (method, path, call = {}) =>
+      send({ ...tls(call.token === undefined ? call.identity : 'anonymous'), method, path }, call),
     async close() {
       await server.close();
       await api.close();
@@ -128,6 +153,7 @@ function send(target: RequestOptions, call: CallOptions): Promise<Reply> {
     typeof body === 'string' || Buffer.isBuffer(body) ? Buffer.from(body) : Buffer.from(JSON.stringify(body));
   const headers = {
     ...(bytes.length > 0 ? { 'content-length': bytes.length, 'content-type': 'application/json' } : {}),
+    ...(call.token === undefined ? {} : { authorization: `Bearer ${call.token}` }),
     ...call.headers,
   };
   return new Promise((resolve, reject) => {
