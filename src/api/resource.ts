@@ -1,6 +1,6 @@
 /** A resource: what the API serves under one plural name. Everything about a kind that is data or pure lives here. */
 import type { Infer, Schema } from './schema.ts';
-import type { KubeObject } from './object.ts';
+import type { KubeObject, UntypedObject } from './object.ts';
 
 /** Who asks, and how: what admission may look at. */
 export interface AdmissionContext {
@@ -94,6 +94,16 @@ export interface ResourceDef<T extends KubeObject = KubeObject> {
   readonly columns: readonly Column[];
   /** Row for `columns` where JSONPath cannot say it (Pod's Status…). `now` is milliseconds since the epoch. */
   cells?(object: T, now: number): Cell[];
+  /** The columns are all there is: no Age is added. */
+  readonly columnsComplete?: true;
+  /** Paths, past name and namespace, that field selectors may ask for: `spec.color`. */
+  readonly selectableFields?: readonly string[];
+  /** Said in a `Warning` header of every answer: a version that will go. */
+  readonly warning?: string;
+  /** Finalizers that a deletion puts on the object: work that its own controller does before it may go. */
+  readonly deletionFinalizers?: readonly string[];
+  /** Set where the resource has several versions. */
+  readonly conversion?: Conversion;
   /** Labels that the CRD object of a non-builtin kind carries (duck types). */
   readonly crdLabels?: { readonly [key: string]: string };
   /** Fills defaults beyond the schema's `default`s and sets server-owned members. Mutates its argument. */
@@ -109,6 +119,25 @@ export interface ResourceDef<T extends KubeObject = KubeObject> {
   readonly tracksGeneration?: boolean;
   /** Phantom: carries T; never set. */
   readonly _type?: T;
+}
+
+/** How the versions of one resource are kept as one. */
+export interface Conversion {
+  /** The definition whose objects the store keeps. Its group may be another (events). A function: versions refer to each other. */
+  readonly stored: () => ResourceDef;
+  /**
+   * The objects as `to` has them, in the same order, each a value of its own: an input may be frozen. An object may have
+   * any version that was ever stored. Throws an ApiError; a promise only where somebody else is asked.
+   */
+  convert(
+    objects: readonly UntypedObject[],
+    to: ResourceDef,
+  ): readonly UntypedObject[] | Promise<readonly UntypedObject[]>;
+}
+
+/** The definition whose objects the store keeps: the definition itself unless its resource has several versions. */
+export function storedAs(def: ResourceDef): ResourceDef {
+  return def.conversion?.stored() ?? def;
 }
 
 /** The object type that a schema constant describes. */
