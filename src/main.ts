@@ -201,7 +201,11 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   done('Kubernetes API serving');
 
   const local = gateway.localAddress ?? gateway.publicAddress;
-  const cluster = await startCluster(env, { resources, rootCertificate: pki.ca.cert });
+  const cluster = await startCluster(env, {
+    resources,
+    rootCertificate: pki.ca.cert,
+    issueToken: (claims) => access.tokens.issueForSecret(claims),
+  });
   closers.defer(() => cluster.stop());
   const serving = servingControllers(env, {
     requestPath: gateway,

@@ -80,6 +80,8 @@ export interface ResourceDef<T extends KubeObject = KubeObject> {
   readonly schema: Schema;
   readonly subresources?: {
     readonly status?: true;
+    /** CertificateSigningRequests alone: a part of the status that needs a permission of its own to write. */
+    readonly approval?: true;
     /** JSON paths as in a CRD's scale subresource. */
     readonly scale?: {
       readonly specReplicas: string;

@@ -9,8 +9,13 @@ import { GarbageCollector } from './garbage-collector.ts';
 import { namespaceController, type NamespaceOptions } from './namespace.ts';
 import { podCollectionController } from './pod-collection.ts';
 import { replicaSetController } from './replica-set.ts';
+import { roleAggregationController } from './role-aggregation.ts';
+import { tokenSecretController, type TokenSecretOptions } from './token-secrets.ts';
 
-export type ClusterOptions = NamespaceOptions;
+export interface ClusterOptions extends NamespaceOptions {
+  /** Signs tokens for Secrets; without it they are not filled. */
+  readonly issueToken?: TokenSecretOptions['issue'];
+}
 
 /** All controllers that have a root kind; garbage collection, which has none, is {@link GarbageCollector}. */
 function clusterControllers(
@@ -18,6 +23,7 @@ function clusterControllers(
   options: ClusterOptions,
   recorders: { readonly deployment: EventRecorder; readonly replicaSet: EventRecorder },
 ): Controller[] {
+  const { issueToken, rootCertificate } = options;
   return [
     deploymentController(env, recorders.deployment),
     replicaSetController(env, recorders.replicaSet),
@@ -25,6 +31,10 @@ function clusterControllers(
     namespaceController(env, options),
     podCollectionController(env),
     eventExpiryController(env),
+    roleAggregationController(env),
+    ...(issueToken && rootCertificate !== undefined
+      ? [tokenSecretController(env, { issue: issueToken, rootCertificate })]
+      : []),
   ];
 }
 

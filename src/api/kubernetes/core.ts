@@ -169,6 +169,11 @@ export const secrets = kubernetesResource('core.v1.Secret', {
     if (old && old.type !== secret.type) {
       issues.push({ type: 'Invalid', path: 'type', value: secret.type, detail: 'field is immutable' });
     }
+    if (secret.type === 'kubernetes.io/service-account-token') {
+      const annotation = 'kubernetes.io/service-account.name';
+      if (!secret.metadata.annotations?.[annotation])
+        issues.push({ type: 'Required', path: `metadata.annotations[${annotation}]`, detail: '' });
+    }
     for (const key of secretKeys[secret.type ?? ''] ?? []) {
       if (secret.data?.[key] === undefined)
         issues.push({ type: 'Required', path: `data[${key}]`, detail: '' });

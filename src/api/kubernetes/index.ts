@@ -1,31 +1,24 @@
 /** Kubernetes' own kinds that the embedded API serves. */
 import type { ResourceDef } from '../resource.ts';
 import { cronJobs, jobs } from './batch.ts';
+import { certificateSigningRequests } from './certificates.ts';
 import { configMaps, namespaces, podTemplates, secrets, serviceAccounts } from './core.ts';
 import { podDisruptionBudgets } from './disruption-budgets.ts';
 import { events } from './events.ts';
 import { limitRanges } from './limit-ranges.ts';
 import { nodes } from './nodes.ts';
-import {
-  clusterRoleBindings,
-  clusterRoles,
-  ingressClasses,
-  ingresses,
-  leases,
-  networkPolicies,
-  roleBindings,
-  roles,
-  storageClasses,
-} from './policies.ts';
+import { ingressClasses, ingresses, leases, networkPolicies, storageClasses } from './policies.ts';
 import { pods } from './pods.ts';
 import { priorityClasses } from './priority-classes.ts';
 import { resourceQuotas } from './quotas.ts';
+import { clusterRoleBindings, clusterRoles, roleBindings, roles } from './rbac.ts';
 import { persistentVolumeClaims, persistentVolumes } from './resources.ts';
 import { endpoints, endpointSlices, services } from './services.ts';
 import { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhook-configurations.ts';
 import { controllerRevisions, daemonSets, deployments, replicaSets, statefulSets } from './workloads.ts';
 
 export * from './batch.ts';
+export * from './certificates.ts';
 export * from './core.ts';
 export * from './disruption-budgets.ts';
 export * from './events.ts';
@@ -35,6 +28,7 @@ export * from './policies.ts';
 export * from './pods.ts';
 export * from './priority-classes.ts';
 export * from './quotas.ts';
+export * from './rbac.ts';
 export * from './resources.ts';
 export * from './services.ts';
 export * from './webhook-configurations.ts';
@@ -68,6 +62,7 @@ export const kubernetesResources: readonly ResourceDef[] = [
   clusterRoles,
   roleBindings,
   clusterRoleBindings,
+  certificateSigningRequests,
   priorityClasses,
   podDisruptionBudgets,
   storageClasses,

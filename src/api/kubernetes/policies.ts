@@ -1,13 +1,9 @@
-/** Kinds that are data to Knapsack: leases, access rules, classes and policies. */
-import { ageColumn, ageOf, column, nameColumn } from './cells.ts';
+/** Kinds that are data to Knapsack: leases, classes and policies. */
+import { ageColumn, ageOf, column } from './cells.ts';
 import { kubernetesResource, type KubernetesObject } from './define.ts';
 import { formatSelector } from './selectors.ts';
 
 export type Lease = KubernetesObject<'coordination.v1.Lease'>;
-export type ClusterRole = KubernetesObject<'rbac.v1.ClusterRole'>;
-export type ClusterRoleBinding = KubernetesObject<'rbac.v1.ClusterRoleBinding'>;
-export type Role = KubernetesObject<'rbac.v1.Role'>;
-export type RoleBinding = KubernetesObject<'rbac.v1.RoleBinding'>;
 
 export const leases = kubernetesResource('coordination.v1.Lease', {
   group: 'coordination.k8s.io',
@@ -15,77 +11,6 @@ export const leases = kubernetesResource('coordination.v1.Lease', {
   tracksGeneration: false,
   columns: [column('Holder'), ageColumn],
   cells: (lease, now) => [lease.spec?.holderIdentity ?? '', ageOf(lease, now)],
-});
-
-const rbac = 'rbac.authorization.k8s.io';
-const createdAt = [nameColumn, column('Created At')];
-
-export const roles = kubernetesResource('rbac.v1.Role', {
-  group: rbac,
-  plural: 'roles',
-  tracksGeneration: false,
-  columns: createdAt,
-  cells: (role) => [role.metadata.name, role.metadata.creationTimestamp ?? ''],
-});
-
-export const clusterRoles = kubernetesResource('rbac.v1.ClusterRole', {
-  group: rbac,
-  plural: 'clusterroles',
-  namespaced: false,
-  tracksGeneration: false,
-  columns: createdAt,
-  cells: (role) => [role.metadata.name, role.metadata.creationTimestamp ?? ''],
-});
-
-function subjects(binding: RoleBinding | ClusterRoleBinding, kind: string): string {
-  return (binding.subjects ?? [])
-    .filter((subject) => subject.kind === kind)
-    .map((subject) => (subject.namespace ? `${subject.namespace}/${subject.name}` : subject.name))
-    .join(', ');
-}
-
-function bindingCells(binding: RoleBinding | ClusterRoleBinding, now: number): string[] {
-  return [
-    `${binding.roleRef.kind}/${binding.roleRef.name}`,
-    ageOf(binding, now),
-    subjects(binding, 'User'),
-    subjects(binding, 'Group'),
-    subjects(binding, 'ServiceAccount'),
-  ];
-}
-
-function defaultBinding(binding: RoleBinding | ClusterRoleBinding): void {
-  if (binding.roleRef) binding.roleRef.apiGroup ||= rbac;
-  for (const subject of binding.subjects ?? []) {
-    if (subject.kind !== 'ServiceAccount') subject.apiGroup ??= rbac;
-  }
-}
-
-const bindingColumns = [
-  column('Role'),
-  ageColumn,
-  column('Users', 'wide'),
-  column('Groups', 'wide'),
-  column('ServiceAccounts', 'wide'),
-];
-
-export const roleBindings = kubernetesResource('rbac.v1.RoleBinding', {
-  group: rbac,
-  plural: 'rolebindings',
-  tracksGeneration: false,
-  columns: bindingColumns,
-  cells: bindingCells,
-  mutate: defaultBinding,
-});
-
-export const clusterRoleBindings = kubernetesResource('rbac.v1.ClusterRoleBinding', {
-  group: rbac,
-  plural: 'clusterrolebindings',
-  namespaced: false,
-  tracksGeneration: false,
-  columns: bindingColumns,
-  cells: bindingCells,
-  mutate: defaultBinding,
 });
 
 export const storageClasses = kubernetesResource('storage.v1.StorageClass', {

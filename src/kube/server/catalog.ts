@@ -92,6 +92,7 @@ function subresourcesOf(def: ResourceDef): Subresource[] {
     out.push({ name: 'scale', verbs: objectVerbs, kind: scale });
   }
   if (def.subresources?.status) out.push({ name: 'status', verbs: objectVerbs, kind: own });
+  if (def.subresources?.approval) out.push({ name: 'approval', verbs: objectVerbs, kind: own });
   return out;
 }
 

@@ -162,7 +162,9 @@ function readSpec(body: unknown): TokenSpec {
     );
   }
   const spec = isMembers(object['spec']) ? object['spec'] : {};
-  const { audiences, expirationSeconds = defaultExpirationSeconds, boundObjectRef } = spec;
+  const { audiences, boundObjectRef } = spec;
+  // Go clients write null for what they leave out.
+  const expirationSeconds = spec['expirationSeconds'] ?? defaultExpirationSeconds;
   const path = 'spec.expirationSeconds';
   const refuse = (value: unknown, detail: string): ApiError => {
     const issue: Issue = { type: 'Invalid', path, value, detail };

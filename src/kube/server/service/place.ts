@@ -26,7 +26,9 @@ export function checkSubresource(def: ResourceDef, subresource: ObjectSubresourc
       ? def.subresources?.status === true
       : subresource === 'scale'
         ? def.subresources?.scale !== undefined
-        : isNamespace(def);
+        : subresource === 'approval'
+          ? def.subresources?.approval === true
+          : isNamespace(def);
   if (!exists) throw new ApiError('NotFound', 'the server could not find the requested resource');
 }
 

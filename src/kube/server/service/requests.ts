@@ -8,7 +8,7 @@ export interface Served {
 }
 
 /** Subresources that are read or written as objects. `finalize` exists on namespaces only. */
-export type ObjectSubresource = 'status' | 'scale' | 'finalize';
+export type ObjectSubresource = 'status' | 'scale' | 'finalize' | 'approval';
 
 export interface GetRequest {
   readonly subresource?: ObjectSubresource;
@@ -61,6 +61,8 @@ export interface Requester {
   readonly groups?: readonly string[];
   readonly uid?: string;
   readonly extra?: Readonly<Record<string, readonly string[]>>;
+  /** Adds to what the audit log says of the request. */
+  readonly annotate?: (key: string, value: string) => void;
 }
 
 export interface WriteRequest extends Requester {

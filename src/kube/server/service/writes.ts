@@ -17,7 +17,7 @@ export function withSubresource(
   given: UntypedObject,
   subresource: ObjectSubresource | undefined,
 ): UntypedObject {
-  if (subresource === 'status') {
+  if (subresource === 'status' || subresource === 'approval') {
     const { status: _before, ...kept } = stored;
     const next = structuredClone<UntypedObject>(kept);
     // Built-in kinds let labels and annotations through with status; custom resources do not.
