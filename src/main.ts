@@ -202,6 +202,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
 
   const local = gateway.localAddress ?? gateway.publicAddress;
   const cluster = await startCluster(env, {
+    metrics: agent.metrics,
     resources,
     rootCertificate: pki.ca.cert,
     issueToken: (claims) => access.tokens.issueForSecret(claims),

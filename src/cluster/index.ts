@@ -1,4 +1,5 @@
 /** What Kubernetes does around pods: run beside the embedded API. On a real cluster the cluster does it. */
+import type { MetricsSource } from '../api/kubernetes/metrics.ts';
 import type { Controller, ControllerEnv } from '../kube/controller/controller.ts';
 import { startControllers, type ControllerStats } from '../kube/controller/kernel.ts';
 import { Recorder, type EventRecorder } from '../kube/controller/recorder.ts';
@@ -6,6 +7,7 @@ import { deploymentController } from './deployment.ts';
 import { endpointsController } from './endpoints.ts';
 import { eventExpiryController } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
+import { horizontalController } from './horizontal/index.ts';
 import { namespaceController, type NamespaceOptions } from './namespace.ts';
 import { podCollectionController } from './pod-collection.ts';
 import { replicaSetController } from './replica-set.ts';
@@ -15,18 +17,26 @@ import { tokenSecretController, type TokenSecretOptions } from './token-secrets.
 export interface ClusterOptions extends NamespaceOptions {
   /** Signs tokens for Secrets; without it they are not filled. */
   readonly issueToken?: TokenSecretOptions['issue'];
+  /** What pods use, for HorizontalPodAutoscalers. Default: nothing is known. */
+  readonly metrics?: MetricsSource;
 }
+
+const noMetrics: MetricsSource = { pods: () => Promise.resolve([]), nodes: () => Promise.resolve([]) };
 
 /** All controllers that have a root kind; garbage collection, which has none, is {@link GarbageCollector}. */
 function clusterControllers(
   env: ControllerEnv,
   options: ClusterOptions,
-  recorders: { readonly deployment: EventRecorder; readonly replicaSet: EventRecorder },
+  recorder: (component: string) => EventRecorder,
 ): Controller[] {
   const { issueToken, rootCertificate } = options;
   return [
-    deploymentController(env, recorders.deployment),
-    replicaSetController(env, recorders.replicaSet),
+    deploymentController(env, recorder('deployment-controller')),
+    replicaSetController(env, recorder('replicaset-controller')),
+    horizontalController(env, recorder('horizontal-pod-autoscaler'), {
+      served: options,
+      metrics: options.metrics ?? noMetrics,
+    }),
     endpointsController(env),
     namespaceController(env, options),
     podCollectionController(env),
@@ -47,20 +57,22 @@ export interface Cluster {
 /** Starts all cluster controllers and garbage collection; resolves once they work. */
 export async function startCluster(env: ControllerEnv, options: ClusterOptions): Promise<Cluster> {
   const { client, clock, log } = env;
-  const recorders = {
-    deployment: new Recorder({ client, clock, log, component: 'deployment-controller' }),
-    replicaSet: new Recorder({ client, clock, log, component: 'replicaset-controller' }),
+  const recorders: Recorder[] = [];
+  const recorder = (component: string): Recorder => {
+    const made = new Recorder({ client, clock, log, component });
+    recorders.push(made);
+    return made;
   };
   const collector = new GarbageCollector(env, options.resources);
   const [kernel] = await Promise.all([
-    startControllers(clusterControllers(env, options, recorders), env),
+    startControllers(clusterControllers(env, options, recorder), env),
     collector.start(),
   ]);
   return {
     stats: () => kernel.stats(),
     async stop() {
       await Promise.all([kernel.stop(), collector.stop()]);
-      await Promise.all([recorders.deployment.close(), recorders.replicaSet.close()]);
+      await Promise.all(recorders.map((made) => made.close()));
     },
   };
 }

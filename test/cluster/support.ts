@@ -3,6 +3,8 @@ import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { resources } from '../../src/api/registry.ts';
 import type { Pod } from '../../src/api/pods.ts';
+import type { ResourceDef } from '../../src/api/resource.ts';
+import type { MetricsSource } from '../../src/api/kubernetes/metrics.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import type { Deployment } from '../../src/api/kubernetes/workloads.ts';
 import { startCluster } from '../../src/cluster/index.ts';
@@ -19,14 +21,23 @@ export interface TestCluster extends TestApi {
 
 /** `node: false` leaves pods Pending. */
 export async function startTestCluster(
-  options: { node?: FakeNodeOptions | false; rootCertificate?: string } = {},
+  options: {
+    node?: FakeNodeOptions | false;
+    rootCertificate?: string;
+    metrics?: MetricsSource;
+    resources?: readonly ResourceDef[];
+  } = {},
 ): Promise<TestCluster> {
-  const api = await startTestApi();
+  const api = await startTestApi(options.resources ? { resources: options.resources } : {});
   const log = silentLogger;
   const informers = new SharedInformers({ client: api.client, clock: systemClock, log });
   const env = { client: api.client, informers, clock: systemClock, log };
-  const { rootCertificate } = options;
-  const cluster = await startCluster(env, { resources, ...(rootCertificate ? { rootCertificate } : {}) });
+  const { rootCertificate, metrics } = options;
+  const cluster = await startCluster(env, {
+    resources: [...resources, ...(options.resources ?? [])],
+    ...(rootCertificate ? { rootCertificate } : {}),
+    ...(metrics ? { metrics } : {}),
+  });
   const node = options.node === false ? undefined : await startFakeNode(api.client, informers, options.node);
   return {
     ...api,

@@ -44,6 +44,7 @@ export async function startFakeNode(
       phase: 'Running',
       podIP,
       podIPs: [{ ip: podIP }],
+      startTime: now,
       conditions: [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: now }],
     };
     await client.patch(

@@ -1,5 +1,6 @@
 /** Kubernetes' own kinds that the embedded API serves. */
 import type { ResourceDef } from '../resource.ts';
+import { horizontalPodAutoscalers } from './autoscaling.ts';
 import { cronJobs, jobs } from './batch.ts';
 import { certificateSigningRequests } from './certificates.ts';
 import { configMaps, namespaces, podTemplates, secrets, serviceAccounts } from './core.ts';
@@ -17,6 +18,7 @@ import { endpoints, endpointSlices, services } from './services.ts';
 import { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhook-configurations.ts';
 import { controllerRevisions, daemonSets, deployments, replicaSets, statefulSets } from './workloads.ts';
 
+export * from './autoscaling.ts';
 export * from './batch.ts';
 export * from './certificates.ts';
 export * from './core.ts';
@@ -56,6 +58,7 @@ export const kubernetesResources: readonly ResourceDef[] = [
   controllerRevisions,
   jobs,
   cronJobs,
+  horizontalPodAutoscalers,
   endpointSlices,
   leases,
   roles,
