@@ -38,6 +38,7 @@ import { escalationPlugin } from './kube/server/authorization/escalation.ts';
 import { reconcileDefaultRoles } from './kube/server/authorization/reconcile-defaults.ts';
 import { writeKubeconfig } from './kube/server/kubeconfig.ts';
 import { ensurePki } from './kube/server/pki.ts';
+import { podStreamHandlers } from './kube/server/pod-streams/index.ts';
 import { ApiService } from './kube/server/service/service.ts';
 import { sqliteBackend } from './kube/store/sqlite.ts';
 import { Store } from './kube/store/store.ts';
@@ -189,7 +190,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     resources,
     pki,
     access,
-    subresources: [tokenSubresource(tokenRequests, clock)],
+    subresources: [tokenSubresource(tokenRequests, clock), ...podStreamHandlers(service, agent.streams)],
     ...options.api,
     logs: agent.logs,
     metrics: agent.metrics,

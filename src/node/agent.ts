@@ -16,6 +16,7 @@ import type { Client } from '../kube/client/client.ts';
 import type { Informers } from '../kube/client/informer.ts';
 import { Recorder } from '../kube/controller/recorder.ts';
 import type { LogSource } from '../kube/server/logs.ts';
+import type { PodStreamSource } from '../kube/server/pod-streams/source.ts';
 import { StartQueue } from './admission.ts';
 import { endSaved } from './adoption.ts';
 import { chooseDriver, tagOf, type DriverChoice } from './drivers/choose.ts';
@@ -29,6 +30,7 @@ import { readMachine } from './node-object.ts';
 import { PodWorker } from './pod-worker.ts';
 import { loadPods } from './saved-pod.ts';
 import { whyUnschedulable } from './scheduling.ts';
+import { PodStreams } from './streams/pod-streams.ts';
 import type { DataReader, TokenSource } from './volume-files.ts';
 import { sweepMemoryVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
@@ -63,6 +65,8 @@ export interface NodeAgentOptions {
 export interface NodeAgent {
   readonly driver: { readonly name: string; readonly reason: string };
   readonly logs: LogSource;
+  /** Commands in containers, and ports of pods. */
+  readonly streams: PodStreamSource;
   /** What pods and the machine use now. */
   readonly metrics: MetricsSource;
   /** Where processes of this machine can be reached from pods: the bridge, or loopback. */
@@ -97,6 +101,7 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAge
 class Agent implements NodeAgent {
   readonly driver: Driver;
   readonly logs: PodLogs;
+  readonly streams: PodStreams;
   readonly metrics: MetricsSampler;
   readonly hostAddress: string;
   readonly #options: NodeAgentOptions;
@@ -134,6 +139,7 @@ class Agent implements NodeAgent {
       running: () => [...this.#workers.values()].map((worker) => worker.measured()),
       nodeLabels: () => this.#node?.metadata.labels,
     });
+    this.streams = new PodStreams((namespace, name) => this.#find(namespace, name));
     this.#env = {
       client,
       clock,

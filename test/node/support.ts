@@ -47,11 +47,42 @@ class TestImages implements ImageProvider {
     this.#configs.set(name, config);
   }
 
-  #copyPrograms(rootfs: string): void {
-    const programs: [string, string][] = [
+  /** With the host's shell and what people use with it; containers bring copies of the programs. */
+  addShell(name: string, full: boolean): void {
+    this.add(name, { Cmd: ['sh'] }, {}, full);
+    if (!full) return;
+    const names = [
+      'cat',
+      'echo',
+      'sleep',
+      'tar',
+      'stty',
+      'tty',
+      'sha256sum',
+      'ls',
+      'id',
+      'head',
+      'wc',
+      'dd',
+      'ps',
+      'env',
+    ];
+    const programs = names.map((program): [string, string] => [
+      execFileSync('sh', ['-c', `command -v -p ${program} || echo /bin/${program}`], {
+        encoding: 'utf8',
+      }).trim(),
+      `/bin/${program}`,
+    ]);
+    this.#copyPrograms(join(this.#root, name), programs);
+  }
+
+  #copyPrograms(
+    rootfs: string,
+    programs: readonly (readonly [string, string])[] = [
       [process.execPath, '/usr/local/bin/node'],
       ['/bin/sh', '/bin/sh'],
-    ];
+    ],
+  ): void {
     for (const [from, to] of programs) {
       place(from, join(rootfs, to));
       for (const [library] of execFileSync('ldd', [from], { encoding: 'utf8' }).matchAll(/\/[^ )]+/g)) {

@@ -21,7 +21,7 @@ export interface Output {
 export async function execute(
   program: string,
   args: readonly string[],
-  options: { input?: string; env?: NodeJS.ProcessEnv; timeoutMs?: number } = {},
+  options: { input?: string | Buffer; env?: NodeJS.ProcessEnv; timeoutMs?: number } = {},
 ): Promise<Output> {
   const running = run(program, [...args], {
     env: { ...process.env, ...options.env },

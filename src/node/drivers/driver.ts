@@ -1,5 +1,7 @@
 /** What a container runtime has to do for the node agent. The pod's life is the agent's business, not the driver's. */
 import type { Json } from '../../base/json.ts';
+import type { Command, StreamOptions } from '../../kube/server/pod-streams/source.ts';
+import type { TerminalSize } from '../../kube/server/pod-streams/terminal-size.ts';
 
 export interface PodIdentity {
   readonly namespace: string;
@@ -101,6 +103,12 @@ export interface ExecOptions {
   readonly timeoutMs: number;
 }
 
+/** The streams of a command that a client follows. */
+export interface CommandOptions extends StreamOptions {
+  /** Of the client's terminal, where it is known. */
+  readonly size: TerminalSize | undefined;
+}
+
 export interface ContainerStats {
   readonly memoryBytes: number;
   /** CPU time used since the start, ms. */
@@ -123,6 +131,8 @@ export interface ContainerHandle {
   /** To the main process, or for SIGKILL to everything in the container. Does nothing when it has ended. */
   signal(name: NodeJS.Signals): void;
   exec(command: readonly string[], options: ExecOptions): Promise<ExecResult>;
+  /** Starts a command with streams. Rejects, worded for people, when it cannot be started. */
+  open(command: readonly string[], options: CommandOptions): Promise<Command>;
   /** Undefined when it has ended or the machine does not tell. */
   stats(): Promise<ContainerStats | undefined>;
   /** Frees what an ended container still holds. */

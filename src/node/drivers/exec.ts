@@ -8,7 +8,13 @@ const maxOutput = 64 * 1024;
 export function runToEnd(
   file: string,
   args: readonly string[],
-  options: { timeoutMs: number; cwd?: string; env?: Readonly<Record<string, string>> },
+  options: {
+    timeoutMs: number;
+    cwd?: string;
+    env?: Readonly<Record<string, string>>;
+    uid?: number;
+    gid?: number;
+  },
 ): Promise<ExecResult> {
   return new Promise((resolve) => {
     const child = spawn(file, args, {
@@ -16,6 +22,8 @@ export function runToEnd(
       detached: true,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.env === undefined ? {} : { env: options.env }),
+      ...(options.uid === undefined ? {} : { uid: options.uid }),
+      ...(options.gid === undefined ? {} : { gid: options.gid }),
     });
     const chunks: Buffer[] = [];
     let size = 0;

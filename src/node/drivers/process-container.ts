@@ -6,8 +6,10 @@ import { messageOf } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../base/process.ts';
 import type { Cgroup } from './cgroups.ts';
+import type { Command } from '../../kube/server/pod-streams/source.ts';
 import {
   StartError,
+  type CommandOptions,
   type ContainerHandle,
   type ContainerSpec,
   type ContainerStats,
@@ -15,8 +17,8 @@ import {
   type ExecResult,
   type ExitStatus,
 } from './driver.ts';
-import { runToEnd } from './exec.ts';
-import { makeHostCommand, type HostCommand } from './host-command.ts';
+import type { HostCommand } from './host-command.ts';
+import { ProcessCommands, type Surroundings } from './process-commands.ts';
 import { processGroupStats } from './process-stats.ts';
 import type { RunDir } from './run-dir.ts';
 
@@ -24,10 +26,8 @@ import type { RunDir } from './run-dir.ts';
 const adoptedPollMs = 250;
 
 /** What is kept of a container across a restart of the agent. */
-export interface SavedProcess {
+export interface SavedProcess extends Surroundings {
   readonly process: ProcessIdentity | undefined;
-  readonly command: HostCommand;
-  readonly rootfs: string;
 }
 
 /** A container's command as it runs on this machine. */
@@ -60,29 +60,18 @@ export async function statsOf(
   return leader && isSameProcess(leader) ? processGroupStats(leader.pid) : undefined;
 }
 
-export async function execIn(
-  container: { readonly command: HostCommand; readonly rootfs: string },
-  path: string,
-  command: readonly string[],
-  options: ExecOptions,
-): Promise<ExecResult> {
-  // The environment is the host's already; only the program has to be found, in the image or on the host.
-  const { env, cwd } = container.command;
-  const spec = {
-    rootfs: container.rootfs,
-    command,
-    env: new Map(Object.entries(env)),
-    cwd: '/',
-    mounts: [],
-    terminationMessage: { source: '', destination: '/dev/termination-log' },
-  };
-  const { file, args } = makeHostCommand(spec, new Map(), hostOf(path));
-  return runToEnd(file, args, { ...options, cwd, env });
+export function stateOf(launch: Launch, process: ProcessIdentity | undefined): Json {
+  const saved: SavedProcess = { process, ...surroundingsOf(launch) };
+  return saved as unknown as Json;
 }
 
-export function stateOf({ command, spec }: Launch, process: ProcessIdentity | undefined): Json {
-  const saved: SavedProcess = { process, command, rootfs: spec.rootfs };
-  return saved as unknown as Json;
+function surroundingsOf({ command, spec, user }: Launch): Surroundings {
+  return { command, rootfs: spec.rootfs, mounts: spec.mounts, user };
+}
+
+/** Commands beside a container's own. */
+export function commandsOf(launch: Launch): ProcessCommands {
+  return new ProcessCommands(surroundingsOf(launch), launch.path, launch.group);
 }
 
 export function hostOf(path: string) {
@@ -101,12 +90,14 @@ export class ChildContainer implements ContainerHandle {
   readonly started: Promise<void>;
   readonly exited: Promise<ExitStatus>;
   readonly #launch: Launch;
+  readonly #commands: ProcessCommands;
   #child: ChildProcess | undefined;
   #identity: ProcessIdentity | undefined;
 
   constructor(launch: Launch) {
     this.id = launch.spec.id;
     this.#launch = launch;
+    this.#commands = commandsOf(launch);
     const exited = Promise.withResolvers<ExitStatus>();
     const started = Promise.withResolvers<void>();
     this.exited = exited.promise;
@@ -118,6 +109,7 @@ export class ChildContainer implements ContainerHandle {
       child.once('exit', (code, signal) => {
         // What the main process leaves behind ends with it, as in a container.
         this.#killAll();
+        this.#commands.end();
         const number = signal === null ? undefined : osConstants.signals[signal];
         const oomKilled = launch.group?.oomKilled() ?? false;
         exited.resolve({ exitCode: code ?? 128 + (number ?? 0), signal: number, oomKilled });
@@ -167,12 +159,11 @@ export class ChildContainer implements ContainerHandle {
   }
 
   exec(command: readonly string[], options: ExecOptions): Promise<ExecResult> {
-    return execIn(
-      { command: this.#launch.command, rootfs: this.#launch.spec.rootfs },
-      this.#launch.path,
-      command,
-      options,
-    );
+    return this.#commands.exec(command, options);
+  }
+
+  open(command: readonly string[], options: CommandOptions): Promise<Command> {
+    return this.#commands.open(command, options);
   }
 
   stats(): Promise<ContainerStats | undefined> {
@@ -191,6 +182,7 @@ export class AdoptedContainer implements ContainerHandle {
   readonly exited: Promise<ExitStatus>;
   readonly state: Json;
   readonly #saved: SavedProcess;
+  readonly #commands: ProcessCommands;
   readonly #group: Cgroup | undefined;
   readonly #word: RunDir | undefined;
 
@@ -204,6 +196,7 @@ export class AdoptedContainer implements ContainerHandle {
     this.#word = word;
     this.state = saved as unknown as Json;
     this.#group = group;
+    this.#commands = new ProcessCommands(saved, process.env['PATH'] ?? '', group);
     this.exited = new Promise((resolve) => {
       let missing = 0;
       const look = (): void => {
@@ -216,6 +209,7 @@ export class AdoptedContainer implements ContainerHandle {
           return;
         }
         this.#group?.kill();
+        this.#commands.end();
         resolve(endOf(code, this.#group));
       };
       look();
@@ -233,7 +227,11 @@ export class AdoptedContainer implements ContainerHandle {
   }
 
   exec(command: readonly string[], options: ExecOptions): Promise<ExecResult> {
-    return execIn(this.#saved, process.env['PATH'] ?? '', command, options);
+    return this.#commands.exec(command, options);
+  }
+
+  open(command: readonly string[], options: CommandOptions): Promise<Command> {
+    return this.#commands.open(command, options);
   }
 
   stats(): Promise<ContainerStats | undefined> {

@@ -6,8 +6,17 @@ import { accessSync, constants, readdirSync, realpathSync, rmSync, statSync, wri
 import { basename, delimiter, join } from 'node:path';
 import type { Json } from '../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../base/process.ts';
-import type { ContainerHandle, ContainerStats, ExecOptions, ExecResult, ExitStatus } from './driver.ts';
-import { endOf, execIn, signalGroup, stateOf, statsOf, type Launch } from './process-container.ts';
+import type { Command } from '../../kube/server/pod-streams/source.ts';
+import type {
+  CommandOptions,
+  ContainerHandle,
+  ContainerStats,
+  ExecOptions,
+  ExecResult,
+  ExitStatus,
+} from './driver.ts';
+import { commandsOf, endOf, signalGroup, stateOf, statsOf, type Launch } from './process-container.ts';
+import type { ProcessCommands } from './process-commands.ts';
 import { RunDir } from './run-dir.ts';
 import { quote, Shell } from './shell.ts';
 
@@ -145,6 +154,7 @@ class ShellContainer implements ContainerHandle {
   readonly started: Promise<void>;
   readonly exited: Promise<ExitStatus>;
   readonly #launch: Launch;
+  readonly #commands: ProcessCommands;
   readonly #runDir: RunDir;
   readonly #start = Promise.withResolvers<void>();
   readonly #exit = Promise.withResolvers<ExitStatus>();
@@ -158,6 +168,7 @@ class ShellContainer implements ContainerHandle {
   constructor(launch: Launch, runDir: RunDir) {
     this.id = launch.spec.id;
     this.#launch = launch;
+    this.#commands = commandsOf(launch);
     this.#runDir = runDir;
     this.started = this.#start.promise;
     this.exited = this.#exit.promise;
@@ -191,6 +202,7 @@ class ShellContainer implements ContainerHandle {
     this.#hasEnded = true;
     this.#unsubscribe();
     this.#launch.group?.kill();
+    this.#commands.end();
     this.#start.resolve();
     this.#exit.resolve(endOf(code, this.#launch.group));
   }
@@ -210,8 +222,11 @@ class ShellContainer implements ContainerHandle {
   }
 
   exec(command: readonly string[], options: ExecOptions): Promise<ExecResult> {
-    const { spec, path } = this.#launch;
-    return execIn({ command: this.#launch.command, rootfs: spec.rootfs }, path, command, options);
+    return this.#commands.exec(command, options);
+  }
+
+  open(command: readonly string[], options: CommandOptions): Promise<Command> {
+    return this.#commands.open(command, options);
   }
 
   stats(): Promise<ContainerStats | undefined> {

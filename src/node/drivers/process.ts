@@ -142,9 +142,10 @@ function notStarted(id: string, error: unknown): ContainerHandle {
     id,
     started: Promise.reject(reason),
     exited: new Promise(() => undefined),
-    state: { command: { file: '', args: [], env: {}, cwd: '/' }, rootfs: '' },
+    state: { command: { file: '', args: [], env: {}, cwd: '/' }, rootfs: '', mounts: [] },
     signal: () => undefined,
     exec: () => Promise.reject(reason),
+    open: () => Promise.reject(reason),
     stats: () => Promise.resolve(undefined),
     remove: () => Promise.resolve(),
   };

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import type { Json } from '../../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../../base/process.ts';
 import type { Cgroup } from '../cgroups.ts';
+import type { Command } from '../../../kube/server/pod-streams/source.ts';
 import {
   StartError,
+  type CommandOptions,
   type ContainerHandle,
   type ContainerStats,
   type ExecOptions,
@@ -160,6 +162,10 @@ export class OciContainer implements ContainerHandle {
 
   exec(command: readonly string[], options: ExecOptions): Promise<ExecResult> {
     return this.#runtime.exec(this.id, this.#group, command, options);
+  }
+
+  open(command: readonly string[], options: CommandOptions): Promise<Command> {
+    return this.#runtime.open(this.id, this.#group, command, options);
   }
 
   stats(): Promise<ContainerStats | undefined> {

@@ -240,6 +240,7 @@ function failedContainer(handle: OciContainer, error: StartError): ContainerHand
     state: handle.state,
     signal: () => undefined,
     exec: (command, options) => handle.exec(command, options),
+    open: () => Promise.reject(error),
     stats: () => Promise.resolve(undefined),
     remove: () => handle.remove(),
   };

@@ -2,8 +2,12 @@
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cgroup } from '../cgroups.ts';
-import type { ExecOptions, ExecResult } from '../driver.ts';
+import type { Command } from '../../../kube/server/pod-streams/source.ts';
+import { startChildCommand } from '../../streams/child-command.ts';
+import { findTerminalPrograms, type TerminalPrograms } from '../../streams/terminal.ts';
+import type { CommandOptions, ExecOptions, ExecResult } from '../driver.ts';
 import { quote, type Shell } from '../shell.ts';
+import { namespaceSetup } from './detect.ts';
 
 export interface RuntimeProgram {
   readonly name: 'crun' | 'runc';
@@ -38,6 +42,7 @@ export class OciRuntime {
   readonly #shell: Shell;
   readonly #root: string;
   readonly #tmp: string;
+  readonly #terminals: TerminalPrograms | undefined;
   #next = 0;
 
   /** `root`: where the runtime keeps its state. `tmp`: for output of commands. */
@@ -46,6 +51,7 @@ export class OciRuntime {
     this.#shell = shell;
     this.#root = root;
     this.#tmp = tmp;
+    this.#terminals = findTerminalPrograms(process.env['PATH'] ?? '');
   }
 
   /**
@@ -124,6 +130,32 @@ export class OciRuntime {
     rmSync(codeFile, { force: true });
     const timedOut = code === 137 && performance.now() - begun >= options.timeoutMs;
     return { exitCode: timedOut ? undefined : code, output };
+  }
+
+  /**
+   * Starts a command with streams. Through a shell of its own, whose descriptors are the streams. With a terminal: the
+   * runtime opens one inside the container, and relays between it and one that `script` opens here.
+   */
+  open(id: string, group: Cgroup, command: readonly string[], options: CommandOptions): Promise<Command> {
+    const log = join(this.#tmp, `open-${process.pid}-${this.#next++}.log`);
+    const words = options.tty ? ['--tty', '--env', 'TERM=xterm', id, ...command] : [id, ...command];
+    const exec = `exec ${this.#base(log)} exec ${words.map(quote).join(' ')}`;
+    const script = `${namespaceSetup()}; ${this.#join(group)} && ${exec}`;
+    return startChildCommand(
+      {
+        file: 'unshare',
+        args: ['-m', 'sh', '-c', script],
+        cwd: '/',
+        env: process.env,
+        user: undefined,
+        relays: true,
+        spawned: () => undefined,
+        failure: () => this.startFailure(log),
+        over: () => rmSync(log, { force: true }),
+      },
+      options,
+      this.#terminals,
+    );
   }
 
   /** Removes what the runtime keeps of a container that has ended, and a mount that its shell could not remove. */

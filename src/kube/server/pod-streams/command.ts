@@ -1,0 +1,113 @@
+/** Carries a command's streams to and from a client, whatever protocol the client speaks. */
+import type { Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf } from '../../../base/errors.ts';
+import type { Command, CommandEnd, StartCommand } from './source.ts';
+import type { TerminalSize } from './terminal-size.ts';
+
+/** A client's ends of the streams that it asked for. */
+export interface CommandChannels {
+  readonly stdin: Readable | undefined;
+  readonly stdout: Writable | undefined;
+  readonly stderr: Writable | undefined;
+  onResize(listener: (size: TerminalSize) => void): void;
+  /** Resolves when the connection has closed, by whomever. */
+  readonly closed: Promise<void>;
+  /** Tells the end on the error channel, and closes once everything has been sent. */
+  finish(end: CommandEnd): Promise<void>;
+  /** Closes soon: the server stops. */
+  goAway(): void;
+}
+
+/**
+ * A process that a command leaves behind may hold its output open for ever. When the command has ended, so many looks in
+ * a row without output, and the time between them, ms, are taken for the end.
+ */
+const quietLooks = 5;
+const lookMs = 50;
+
+/** How long a terminal waits for the client to tell its size, ms: programs look at it when they start. */
+const firstSizeMs = 200;
+
+/** Resolves when the connection has closed, or is about to. Never rejects. */
+export async function runCommand(
+  channels: CommandChannels,
+  start: StartCommand,
+  { tty, signal }: { readonly tty: boolean; readonly signal: AbortSignal },
+): Promise<void> {
+  let isGone = false;
+  const gone = channels.closed.then(() => (isGone = true));
+  const leave = (): void => channels.goAway();
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    const size = tty ? await firstSize(channels) : undefined;
+    if (isGone) return;
+    const command = await start(size).catch((error: unknown) => messageOf(error));
+    if (typeof command === 'string') {
+      await channels.finish({ kind: 'failed', message: command });
+      return;
+    }
+    const outputs = [
+      connectOutput(command.stdout, channels.stdout),
+      connectOutput(command.stderr, channels.stderr),
+    ];
+    connectInput(channels.stdin, command);
+    channels.onResize((next) => command.resize(next));
+    await Promise.race([command.ended, gone]);
+    if (isGone) {
+      command.hangUp();
+      return;
+    }
+    await Promise.race([Promise.all(outputs.map((output) => output.drained())), gone]);
+    await channels.finish(await command.ended);
+  } finally {
+    signal.removeEventListener('abort', leave);
+  }
+}
+
+async function firstSize(channels: CommandChannels): Promise<TerminalSize | undefined> {
+  const told = new Promise<TerminalSize>((resolve) => channels.onResize(resolve));
+  return Promise.race([told, channels.closed, delay(firstSizeMs)]).then((size) => size ?? undefined);
+}
+
+function connectInput(from: Readable | undefined, { stdin }: Command): void {
+  if (!from) return;
+  if (!stdin) {
+    from.resume();
+    return;
+  }
+  from.pipe(stdin);
+  // A client that goes ends the input too.
+  from.once('close', () => stdin.end());
+  // The command reads no more: what comes is dropped, so that the connection is not held up.
+  const drop = (): void => {
+    from.unpipe(stdin);
+    from.resume();
+  };
+  stdin.once('error', drop).once('close', drop);
+}
+
+function connectOutput(from: Readable | undefined, to: Writable | undefined): { drained(): Promise<void> } {
+  if (!from) return { drained: () => Promise.resolve() };
+  let hasMoved = false;
+  from.on('data', () => (hasMoved = true));
+  from.on('error', () => undefined);
+  if (to) from.pipe(to, { end: false });
+  const ended = finished(from, { writable: false }).catch(() => undefined);
+  return {
+    async drained() {
+      let isEnded = false;
+      void ended.then(() => (isEnded = true));
+      for (let quiet = 0; quiet < quietLooks;) {
+        await Promise.race([ended, delay(lookMs)]);
+        if (isEnded || to?.destroyed) return;
+        const isWaiting = to?.writableNeedDrain ?? false;
+        quiet = hasMoved || isWaiting ? 0 : quiet + 1;
+        hasMoved = false;
+      }
+      if (to) from.unpipe(to);
+      from.destroy();
+    },
+  };
+}

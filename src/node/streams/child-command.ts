@@ -1,0 +1,143 @@
+/** A command that runs beside a container's main process, with streams to a client. */
+import { spawn, type StdioOptions } from 'node:child_process';
+import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
+import type { Command, CommandEnd } from '../../kube/server/pod-streams/source.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { CommandOptions } from '../drivers/driver.ts';
+import { quote } from '../drivers/shell.ts';
+import { openPipes, type Pipe } from './pipes.ts';
+import { inTerminal, noTerminal, resizeTerminal, type TerminalPrograms } from './terminal.ts';
+
+export interface ChildCommand {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Undefined: as the user of this process. */
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
+  /** The program relays to a terminal that it opens itself, as container runtimes do. */
+  readonly relays: boolean;
+  /** Called with the process when it exists. */
+  readonly spawned: (pid: number) => void;
+  /** What the program left to say about an end that was not the command's own. */
+  readonly failure: () => string | undefined;
+  /** Called once, when it has ended. */
+  readonly over: () => void;
+}
+
+/** Runs it. Rejects when it cannot be started, worded for people. */
+export async function startChildCommand(
+  command: ChildCommand,
+  options: CommandOptions,
+  terminals: TerminalPrograms | undefined,
+): Promise<Command> {
+  if (options.tty) {
+    if (!terminals) throw new Error(noTerminal);
+    return startInTerminal(command, options, terminals);
+  }
+  const pipes: Partial<Record<'stdin' | 'stdout' | 'stderr', Pipe>> = await openPipes({
+    ...(options.stdin ? ({ stdin: 'in' } as const) : {}),
+    ...(options.stdout ? ({ stdout: 'out' } as const) : {}),
+    ...(options.stderr ? ({ stderr: 'out' } as const) : {}),
+  });
+  const { stdin, stdout, stderr } = pipes;
+  const stdio = [stdin?.child ?? 'ignore', stdout?.child ?? 'ignore', stderr?.child ?? 'ignore'];
+  const { ended, signal } = launch(command, [command.file, ...command.args], stdio as StdioOptions, pipes);
+  return {
+    stdin: stdin?.ours,
+    stdout: stdout?.ours,
+    stderr: stderr?.ours,
+    resize: () => undefined,
+    ended,
+    hangUp: () => {
+      for (const pipe of [stdin, stdout, stderr]) pipe?.ours.destroy();
+      signal('SIGHUP');
+    },
+  };
+}
+
+async function startInTerminal(
+  command: ChildCommand,
+  { stdin: hasInput, size }: CommandOptions,
+  terminals: TerminalPrograms,
+): Promise<Command> {
+  const pipes = await openPipes({ stdin: 'in', stdout: 'out', name: 'out' });
+  const { stdin, stdout, name } = pipes;
+  const inner = `exec 3>&-; exec ${[command.file, ...command.args].map(quote).join(' ')}`;
+  const line = inTerminal(terminals, inner, { nameTo: '&3', raw: command.relays, size });
+  const stdio = [stdin.child, stdout.child, stdout.child, name.child];
+  const { ended, signal } = launch(command, line, stdio, pipes);
+
+  // Input waits until the terminal is ready: what comes before would be echoed twice.
+  let device = '';
+  let last = size;
+  stdin.ours.cork();
+  name.ours.once('data', (chunk: Buffer) => {
+    device = chunk.toString('latin1').trim();
+    if (last && last !== size) resizeTerminal(terminals, device, last);
+    stdin.ours.uncork();
+  });
+  return {
+    stdin: hasInput ? stdin.ours : undefined,
+    stdout: stdout.ours,
+    stderr: undefined,
+    resize: (next) => {
+      last = next;
+      if (device !== '') resizeTerminal(terminals, device, next);
+    },
+    ended,
+    hangUp: () => {
+      for (const { ours } of Object.values(pipes)) ours.destroy();
+      // With the one that holds the terminal gone, the system hangs up what runs in it.
+      signal('SIGKILL');
+    },
+  };
+}
+
+function launch(
+  command: ChildCommand,
+  [file = '', ...args]: readonly string[],
+  stdio: StdioOptions,
+  pipes: Readonly<Record<string, Pipe>>,
+): { ended: Promise<CommandEnd>; signal: (name: NodeJS.Signals) => void } {
+  let hasEnded = false;
+  try {
+    const child = spawn(file, args, {
+      stdio,
+      cwd: command.cwd,
+      env: { ...command.env, SHELL: '/bin/sh' },
+      detached: true,
+      ...command.user,
+    });
+    if (child.pid !== undefined) command.spawned(child.pid);
+    const ended = new Promise<CommandEnd>((resolve) => {
+      const end = (result: CommandEnd): void => {
+        if (hasEnded) return;
+        hasEnded = true;
+        command.over();
+        resolve(result);
+      };
+      child.once('error', (error) => end({ kind: 'failed', message: messageOf(error) }));
+      child.once('exit', (code, signal) => {
+        const failure = command.failure();
+        if (failure !== undefined) return end({ kind: 'failed', message: failure });
+        end({ kind: 'exited', code: code ?? 128 + (signal === null ? 0 : constants.signals[signal]) });
+      });
+    });
+    const signal = (name: NodeJS.Signals): void => {
+      if (hasEnded || child.pid === undefined) return;
+      try {
+        process.kill(-child.pid, name);
+      } catch {
+        // It has ended meanwhile.
+      }
+    };
+    return { ended, signal };
+  } finally {
+    for (const { child, ours } of Object.values(pipes)) {
+      closeSync(child);
+      ours.on('error', () => ours.destroy());
+    }
+  }
+}

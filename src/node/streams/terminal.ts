@@ -1,0 +1,55 @@
+/**
+ * Terminals without native code: util-linux's `script` opens a pseudo-terminal and runs a command in it, and `stty` sets
+ * the size of one from outside.
+ */
+import { execFile } from 'node:child_process';
+import type { TerminalSize } from '../../kube/server/pod-streams/terminal-size.ts';
+import { findProgram } from '../drivers/oci/detect.ts';
+import { quote } from '../drivers/shell.ts';
+
+/** What opens a terminal on this machine. Both programs are on every Debian, Fedora, Arch and Ubuntu. */
+export interface TerminalPrograms {
+  readonly script: string;
+  readonly stty: string;
+}
+
+/** Undefined where there are no terminals to give. */
+export function findTerminalPrograms(path: string): TerminalPrograms | undefined {
+  // The script of BSD and macOS has other options, and refuses to run without a terminal of its own.
+  if (process.platform !== 'linux') return undefined;
+  const script = findProgram('script', path);
+  const stty = findProgram('stty', path);
+  return script === undefined || stty === undefined ? undefined : { script, stty };
+}
+
+export const noTerminal =
+  'this machine cannot give it a terminal: the programs script (util-linux) and stty (coreutils) are needed, on Linux';
+
+/**
+ * The command line that runs a shell command in a new terminal, with its exit code. The name of the terminal
+ * (`/dev/pts/3`) is written to `nameTo` first, which is a shell word. `raw`: the command is itself a relay to a terminal,
+ * which must not be disturbed by a second one that echoes.
+ */
+export function inTerminal(
+  { script, stty }: TerminalPrograms,
+  command: string,
+  options: { readonly nameTo: string; readonly raw: boolean; readonly size: TerminalSize | undefined },
+): [string, ...string[]] {
+  const settings = [
+    ...(options.raw ? ['raw', '-echo'] : []),
+    ...(options.size ? sizeSettings(options.size) : []),
+  ];
+  const setUp = settings.length > 0 ? `${quote(stty)} ${settings.join(' ')}; ` : '';
+  return [script, '-qfec', `${setUp}tty >${options.nameTo}; ${command}`, '/dev/null'];
+}
+
+/** Sets a terminal's size; what runs in it is told by SIGWINCH. */
+export function resizeTerminal({ stty }: TerminalPrograms, device: string, size: TerminalSize): void {
+  if (!/^\/dev\/pts\/\d+$/.test(device)) return;
+  // The terminal may just have gone.
+  execFile(stty, ['-F', device, ...sizeSettings(size)], () => undefined);
+}
+
+function sizeSettings({ columns, rows }: TerminalSize): string[] {
+  return ['rows', String(rows), 'cols', String(columns)];
+}
