@@ -43,11 +43,17 @@ export class ApiError extends Error {
   readonly reason: StatusReason;
   readonly code: number;
   readonly details: StatusDetails | undefined;
-  constructor(reason: StatusReason, message: string, details?: StatusDetails) {
+  /** `code` only where the reason does not tell it: an admission webhook chooses both. */
+  constructor(
+    reason: StatusReason,
+    message: string,
+    details?: StatusDetails,
+    code: number = reasonCodes[reason],
+  ) {
     super(message);
     this.name = 'ApiError';
     this.reason = reason;
-    this.code = reasonCodes[reason];
+    this.code = code;
     this.details = details;
   }
 }

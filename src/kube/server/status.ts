@@ -21,7 +21,8 @@ export function failureStatus(error: ApiError): Status {
     metadata: {},
     status: 'Failure',
     message: error.message,
-    reason: error.reason,
+    // A webhook may refuse without a reason.
+    ...(error.reason ? { reason: error.reason } : {}),
     ...(error.details ? { details: error.details } : {}),
     code: error.code,
   };

@@ -1,0 +1,16 @@
+/** The admission plugins of the embedded API, in the order in which they are asked. */
+import type { AdmissionPlugin } from '../service/admission-plugin.ts';
+import { limitRanger } from './limit-ranger.ts';
+import { matchConditions } from './match-conditions.ts';
+import { namespaceLifecycle } from './namespace-lifecycle.ts';
+import { priority } from './priority.ts';
+import { resourceQuota } from './resource-quota.ts';
+
+/** Quota comes last: it counts what is about to be stored. */
+export const admissionPlugins: readonly AdmissionPlugin[] = [
+  namespaceLifecycle,
+  limitRanger,
+  priority,
+  matchConditions,
+  resourceQuota,
+];

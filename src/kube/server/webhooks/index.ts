@@ -1,0 +1,46 @@
+/** Admission webhooks: the stage of the write pipeline that asks programs outside. */
+import type { Logger } from '../../../base/log.ts';
+import type { Store } from '../../store/store.ts';
+import type { AdmissionAttributes, Readmission, WebhookStage } from '../service/admission-plugin.ts';
+import { Asker } from './ask.ts';
+import { WebhookClient } from './client.ts';
+import { WebhookConfigurations, type Stage } from './configurations.ts';
+import { isExempt, isSelected } from './match.ts';
+import { mutate, type Mutation } from './mutating.ts';
+import { validate } from './validating.ts';
+
+export interface AdmissionWebhooksOptions {
+  /** Where the configurations are, and the services that they name. */
+  readonly store: Store;
+  readonly log: Logger;
+}
+
+/** The configured webhooks. Close it after the API service: that cuts the connections that are kept. */
+export class AdmissionWebhooks implements WebhookStage {
+  readonly #configurations: WebhookConfigurations;
+  readonly #client = new WebhookClient();
+  readonly #asker: Asker;
+
+  constructor({ store, log }: AdmissionWebhooksOptions) {
+    this.#configurations = new WebhookConfigurations(store);
+    this.#asker = new Asker(this.#client, log);
+  }
+
+  concerns(stage: Stage, attributes: AdmissionAttributes): boolean {
+    const hooks = this.#configurations.current(stage);
+    if (hooks.length === 0 || isExempt(attributes)) return false;
+    return hooks.some((hook) => isSelected(hook, attributes));
+  }
+
+  mutate(attributes: AdmissionAttributes, readmission: Readmission): Promise<Mutation> {
+    return mutate(this.#asker, this.#configurations.current('mutating'), attributes, readmission);
+  }
+
+  validate(attributes: AdmissionAttributes): Promise<readonly string[]> {
+    return validate(this.#asker, this.#configurations.current('validating'), attributes);
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
