@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from './base/clock.ts';
 import { silentLogger, type Logger } from './base/log.ts';
-import { namespaces } from './api/kubernetes/index.ts';
+import { namespaces, priorityClasses, systemPriorityClasses } from './api/kubernetes/index.ts';
 import { clusterBuildTemplates } from './api/build/template.ts';
 import type { KubeObject } from './api/object.ts';
 import type { Pod } from './api/pods.ts';
@@ -31,6 +31,7 @@ import { SharedInformers } from './kube/client/shared-informers.ts';
 import type { ControllerEnv } from './kube/controller/controller.ts';
 import { startControllers } from './kube/controller/kernel.ts';
 import { makeAccess } from './kube/server/access.ts';
+import { admissionPlugins } from './kube/server/admission/index.ts';
 import { startApiServer } from './kube/server/api-server.ts';
 import { ensureTokenKey } from './kube/server/authentication/token-key.ts';
 import { TokenRequests, tokenSubresource } from './kube/server/authentication/token-request.ts';
@@ -40,6 +41,7 @@ import { writeKubeconfig } from './kube/server/kubeconfig.ts';
 import { ensurePki } from './kube/server/pki.ts';
 import { podStreamHandlers } from './kube/server/pod-streams/index.ts';
 import { ApiService } from './kube/server/service/service.ts';
+import { AdmissionWebhooks } from './kube/server/webhooks/index.ts';
 import { sqliteBackend } from './kube/store/sqlite.ts';
 import { Store } from './kube/store/store.ts';
 import { startNodeAgent } from './node/agent.ts';
@@ -130,14 +132,17 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   closers.defer(() => store.close());
   options.owned?.();
   const access = makeAccess({ store, clock, key: ensureTokenKey(join(data, 'pki')) });
-  const plugins = [escalationPlugin(access.authorizer)];
-  const service = new ApiService({ store, resources, clock, plugins });
+  const plugins = [escalationPlugin(access.authorizer), ...admissionPlugins];
+  const webhooks = new AdmissionWebhooks({ store, log });
+  closers.defer(() => webhooks.close());
+  const service = new ApiService({ store, resources, clock, plugins, webhooks });
   const client = inProcessClient(service, { user: administrator });
   // Side by side, so that the first start waits for one commit and not for one each.
   await Promise.all([
     ...systemNamespaces.map((name) =>
       ensure(client, namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }),
     ),
+    ...systemPriorityClasses().map((item) => ensure(client, priorityClasses, item)),
     ...shippedTemplates().map((template) => ensure(client, clusterBuildTemplates, template)),
     reconcileDefaultRoles(client),
   ]);
