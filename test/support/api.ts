@@ -1,11 +1,14 @@
 /** The real embedded API on a memory store, for tests of everything that talks to an API. */
 import { systemClock, type Clock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/log.ts';
 import { resources as allResources } from '../../src/api/registry.ts';
 import type { ResourceDef } from '../../src/api/resource.ts';
 import type { Client } from '../../src/kube/client/client.ts';
 import { inProcessClient } from '../../src/kube/client/in-process.ts';
 import type { AdmissionPlugin } from '../../src/kube/server/service/admission-plugin.ts';
+import { admissionPlugins } from '../../src/kube/server/admission/index.ts';
 import { ApiService } from '../../src/kube/server/service/service.ts';
+import { AdmissionWebhooks } from '../../src/kube/server/webhooks/index.ts';
 import { memoryBackend } from '../../src/kube/store/backend.ts';
 import { Store } from '../../src/kube/store/store.ts';
 
@@ -26,16 +29,19 @@ export async function startTestApi(
     user?: string;
     /** Default: a new one in memory. */
     store?: Store;
+    /** Before those that every server has. */
     plugins?: readonly AdmissionPlugin[];
   } = {},
 ): Promise<TestApi> {
   const resources = [...new Set([...allResources, ...(options.resources ?? [])])];
   const store = options.store ?? (await Store.open(memoryBackend()));
+  const webhooks = new AdmissionWebhooks({ store, log: silentLogger });
   const service = new ApiService({
     store,
     resources,
     clock: options.clock ?? systemClock,
-    plugins: options.plugins ?? [],
+    plugins: [...(options.plugins ?? []), ...admissionPlugins],
+    webhooks,
   });
   const user = options.user ?? 'system:admin';
   const def = resources.find(({ group, plural }) => group === '' && plural === 'namespaces');
@@ -45,5 +51,13 @@ export async function startTestApi(
       await service.create(def, undefined, namespace, { user });
     }
   }
-  return { service, client: inProcessClient(service, { user }), store, close: () => store.close() };
+  return {
+    service,
+    client: inProcessClient(service, { user }),
+    store,
+    close: async () => {
+      webhooks.close();
+      await store.close();
+    },
+  };
 }
