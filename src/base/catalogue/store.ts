@@ -8,10 +8,16 @@ export const storeErrors = {
     blame: 'user',
   },
   STORE_UNREADABLE: {
-    cause: 'The store in the data directory cannot be opened: it is damaged, not a store, or not accessible.',
+    cause: 'The store in the data directory cannot be opened or read: permissions, or a disk that fails.',
+    status: 0,
+    remedy: 'Check owner and permissions of the directory, and the disk; then start again.',
+    blame: 'system',
+  },
+  STORE_DAMAGED: {
+    cause: 'The file of the store is not what Knapsack wrote. Nothing is skipped, so nothing starts.',
     status: 0,
     remedy:
-      'Check owner and permissions of the directory; restore the store from a copy, or start empty with `knapsack reset`.',
+      'Copy the data directory away, check the disk, and restore the latest backup with `knapsack restore FILE --force`; without one, `knapsack reset` starts empty.',
     blame: 'system',
   },
   STORE_TOO_NEW: {

@@ -8,10 +8,22 @@ export interface LogEntry {
   readonly json: string | null;
 }
 
+/** One stored object, as it comes back when the store opens. */
+export interface LoadedEntry {
+  readonly table: string;
+  readonly key: string;
+  readonly resourceVersion: number;
+  /** The object's JSON, checked to be what was written. */
+  readonly bytes: Buffer;
+}
+
 /** One writer, one batch at a time: the store never calls `commit` again before the last one has settled. */
 export interface Backend {
-  /** Hands every stored object to `visit` and resolves with the highest resourceVersion ever committed (0 when new). */
-  load(visit: (entry: LogEntry & { readonly json: string }) => void): Promise<number>;
+  /**
+   * Hands every stored object to `visit` and resolves with the highest resourceVersion ever committed (0 when new). Rejects
+   * when anything cannot be read: no object is ever left out.
+   */
+  load(visit: (entry: LoadedEntry) => void): Promise<number>;
   /**
    * Makes the whole batch durable, or none of it. Rejects with a KnapsackError `STORE_FULL` when another try may
    * succeed later, and with `STORE_FAILED` when nothing more should be written before a restart.

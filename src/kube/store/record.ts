@@ -11,6 +11,26 @@ export interface StoredRecord {
   readonly bytes: Buffer;
 }
 
+/** A record whose object is parsed when it is first asked for: a start need not wait for a hundred thousand of them. */
+export class LoadedRecord implements StoredRecord {
+  readonly key: string;
+  readonly resourceVersion: number;
+  readonly bytes: Buffer;
+  #object: KubeObject | undefined;
+
+  /** `bytes` must be the JSON of an object. */
+  constructor(key: string, resourceVersion: number, bytes: Buffer) {
+    this.key = key;
+    this.resourceVersion = resourceVersion;
+    this.bytes = bytes;
+  }
+
+  get object(): KubeObject {
+    this.#object ??= deepFreeze(JSON.parse(this.bytes.toString()) as KubeObject);
+    return this.#object;
+  }
+}
+
 export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
 const heads = {

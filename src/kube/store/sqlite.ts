@@ -3,13 +3,21 @@ import { mkdirSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { KnapsackError } from '../../base/errors.ts';
-import type { Backend, LogEntry } from './backend.ts';
-import type { WorkerAnswer, WorkerRequest } from './sqlite-worker.ts';
+import type { Backend, LoadedEntry } from './backend.ts';
+import type { RowChunk, WorkerAnswer, WorkerRequest, WorkerSettings } from './sqlite-worker.ts';
 
-/** `directory` is made when missing (mode 700: the store holds Secrets). The file is `store.db` in it. */
-export function sqliteBackend(directory: string): Backend {
+export interface SqliteOptions {
+  /** How soon after a write freed space is given back and the journal emptied, ms. Default 10 000. */
+  readonly upkeepMs?: number;
+}
+
+/** Name of the store's file in its directory. SQLite keeps its journal beside it, with `-wal` added. */
+export const storeFile = 'store.db';
+
+/** `directory` is made when missing (mode 700: the store holds Secrets). The file is {@link storeFile} in it. */
+export function sqliteBackend(directory: string, options: SqliteOptions = {}): Backend {
   let worker: Worker | undefined;
-  let waiting: { visit?: (entry: LogEntry & { json: string }) => void; settle: Settle } | undefined;
+  let waiting: { visit?: (entry: LoadedEntry) => void; settle: Settle } | undefined;
   let dead: KnapsackError | undefined;
 
   function start(): Worker {
@@ -17,13 +25,16 @@ export function sqliteBackend(directory: string): Backend {
     // The extension follows this file's, so that the built package finds its own worker.
     const script = new URL(`./sqlite-worker${extname(import.meta.url)}`, import.meta.url);
     const started = new Worker(script, {
-      workerData: { path: join(directory, 'store.db') },
+      workerData: {
+        path: join(directory, storeFile),
+        upkeepMs: options.upkeepMs ?? 10_000,
+      } satisfies WorkerSettings,
       execArgv: ['--disable-warning=ExperimentalWarning'],
       name: 'store',
     });
     started.on('message', (answer: WorkerAnswer) => {
       if (answer.type === 'rows') {
-        for (const row of answer.rows) waiting?.visit?.(row);
+        if (waiting?.visit) visitRows(answer.chunk, waiting.visit);
         return;
       }
       const settle = waiting?.settle;
@@ -41,10 +52,7 @@ export function sqliteBackend(directory: string): Backend {
     return started;
   }
 
-  function request(
-    message: WorkerRequest,
-    visit?: (entry: LogEntry & { json: string }) => void,
-  ): Promise<number> {
+  function request(message: WorkerRequest, visit?: (entry: LoadedEntry) => void): Promise<number> {
     if (dead) return Promise.reject(dead);
     const target = (worker ??= start());
     return new Promise((resolve, reject) => {
@@ -74,6 +82,22 @@ export function sqliteBackend(directory: string): Backend {
       await ended;
     },
   };
+}
+
+/** The objects of a chunk stay views of its memory: copying them would only cost time. */
+function visitRows(chunk: RowChunk, visit: (entry: LoadedEntry) => void): void {
+  const bytes = Buffer.from(chunk.bytes.buffer);
+  let start = 0;
+  for (const [i, key] of chunk.keys.entries()) {
+    const end = chunk.ends[i] ?? start;
+    visit({
+      table: chunk.tables[i] ?? '',
+      key,
+      resourceVersion: chunk.versions[i] ?? 0,
+      bytes: bytes.subarray(start, end),
+    });
+    start = end;
+  }
 }
 
 interface Settle {

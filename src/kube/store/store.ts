@@ -6,12 +6,22 @@ import { deepFreeze } from '../../base/json.ts';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 import type { KubeObject } from '../../api/object.ts';
 import type { Backend, LogEntry } from './backend.ts';
-import { StoreEvent, type EventType, type StoredRecord } from './record.ts';
-import { Table } from './table.ts';
+import { LoadedRecord, StoreEvent, type EventType, type StoredRecord } from './record.ts';
+import { Table, type RingLimits } from './table.ts';
 
 export interface StoreOptions {
   /** Events kept per resource for watches that resume. Default 10 000. */
   readonly ringSize?: number;
+  /** Memory, in bytes, that the events kept for a resource may take together. Default 32 MiB. */
+  readonly ringBytes?: number;
+}
+
+/** All that a store holds at one moment. */
+export interface StoreSnapshot {
+  /** At least that of every record. */
+  readonly resourceVersion: number;
+  /** By the name of the table, in key order. */
+  readonly tables: ReadonlyMap<string, readonly StoredRecord[]>;
 }
 
 interface PendingWrite {
@@ -29,11 +39,13 @@ interface Waiter {
 
 export class Store {
   readonly #backend: Backend;
-  readonly #ringSize: number;
+  readonly #limits: RingLimits;
   readonly #tables = new Map<string, Table>();
   /** Last version given to a write. */
   #assigned = 0;
   #committed = 0;
+  /** Version of the newest write that was not taken back. */
+  #newest = 0;
   /** Version at opening: what happened before it is not in any ring. */
   #opened = 0;
   #queue: PendingWrite[] = [];
@@ -45,20 +57,19 @@ export class Store {
 
   private constructor(backend: Backend, options: StoreOptions) {
     this.#backend = backend;
-    this.#ringSize = options.ringSize ?? 10_000;
+    this.#limits = { events: options.ringSize ?? 10_000, bytes: options.ringBytes ?? 32 * 1024 * 1024 };
   }
 
   /** Loads everything into memory. Throws what the backend's `load` throws (`STORE_IN_USE`…). */
   static async open(backend: Backend, options: StoreOptions = {}): Promise<Store> {
     const store = new Store(backend, options);
     const version = await backend.load((entry) => {
-      const bytes = Buffer.from(entry.json);
-      const object = deepFreeze(JSON.parse(entry.json) as KubeObject);
-      store.table(entry.table).set({ key: entry.key, resourceVersion: entry.resourceVersion, object, bytes });
+      store.table(entry.table).set(new LoadedRecord(entry.key, entry.resourceVersion, entry.bytes));
     });
     // Version 0 means "any" to clients, so an empty store starts at 1.
     store.#assigned = Math.max(1, version);
     store.#committed = store.#assigned;
+    store.#newest = store.#assigned;
     store.#opened = store.#assigned;
     for (const table of store.#tables.values()) table.floor = store.#assigned;
     return store;
@@ -73,7 +84,7 @@ export class Store {
   table(name: string): Table {
     let table = this.#tables.get(name);
     if (!table) {
-      table = new Table(name, this.#opened, this.#ringSize);
+      table = new Table(name, this.#opened, this.#limits);
       this.#tables.set(name, table);
     }
     return table;
@@ -91,6 +102,19 @@ export class Store {
   /** Removes an object. `object` is its last state, as the DELETED event shows it, at the deletion's own version. */
   remove(table: Table, key: string, object: KubeObject): Promise<StoredRecord> {
     return this.#write(table, key, object, 'DELETED');
+  }
+
+  /**
+   * Every object as of one moment, once that moment is durable, by table. Takes no copies: records never change. Rejects
+   * with `STORE_CLOSED` or `STORE_FAILED` when the moment never became durable and no later one can.
+   */
+  async snapshot(): Promise<StoreSnapshot> {
+    for (;;) {
+      const resourceVersion = this.#newest;
+      const tables = new Map([...this.#tables].map(([name, table]) => [name, table.records()]));
+      if ((await this.durable(resourceVersion)) !== false) return { resourceVersion, tables };
+      if (this.#refusal) throw this.#refusal;
+    }
   }
 
   /**
@@ -119,6 +143,7 @@ export class Store {
     if (type === 'DELETED') table.remove(key);
     else table.set(record);
     table.lastWrite = resourceVersion;
+    this.#newest = resourceVersion;
     const entry = { table: table.name, key, resourceVersion, json: type === 'DELETED' ? null : json };
     return new Promise((resolve, reject) => {
       this.#queue.push({ table, entry, event, resolve, reject });
@@ -194,6 +219,7 @@ export class Store {
       if (event.prev) table.set(event.prev);
       else table.remove(event.record.key);
     }
+    this.#newest = this.#committed;
     for (const { table } of undone) table.lastWrite = Math.min(table.lastWrite, this.#committed);
     for (const write of undone) write.reject(failure);
     const waiters = this.#waiters;

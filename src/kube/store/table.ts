@@ -3,25 +3,37 @@ import type { StoredRecord, StoreEvent } from './record.ts';
 
 export type Listener = (events: readonly StoreEvent[]) => void;
 
+/** How much of the past is kept for watches that resume. */
+export interface RingLimits {
+  readonly events: number;
+  readonly bytes: number;
+}
+
+/** What an event holds in memory, estimated: JSON, the line of a watch stream, the parsed object (twice its JSON). */
+function weight(event: StoreEvent): number {
+  return event.record.bytes.length * 4 + 500;
+}
+
 export class Table {
   readonly name: string;
   /** Events at or below this version are no longer in the ring: watching from before it is impossible. */
   floor: number;
   /** Version of the newest write to this table, committed or not. */
   lastWrite = 0;
-  readonly #ringSize: number;
+  readonly #limits: RingLimits;
   readonly #records = new Map<string, StoredRecord>();
   #ring: StoreEvent[] = [];
+  #ringBytes = 0;
   #listeners = new Set<Listener>();
   /** Sorted; may still hold removed keys. Keys written since the last read wait in `#fresh`. */
   #keys: string[] = [];
   #fresh: string[] = [];
   #removed = false;
 
-  constructor(name: string, floor: number, ringSize: number) {
+  constructor(name: string, floor: number, limits: RingLimits) {
     this.name = name;
     this.floor = floor;
-    this.#ringSize = ringSize;
+    this.#limits = limits;
   }
 
   get size(): number {
@@ -58,14 +70,26 @@ export class Table {
 
   /** Puts committed events on the ring and in front of the listeners. */
   publish(events: readonly StoreEvent[]): void {
-    for (const event of events) this.#ring.push(event);
-    // Cut in slabs: one splice per quarter ring instead of one per event.
-    if (this.#ring.length > this.#ringSize * 1.25) {
-      const cut = this.#ring.length - this.#ringSize;
-      this.floor = this.#ring[cut - 1]?.resourceVersion ?? this.floor;
-      this.#ring.splice(0, cut);
+    for (const event of events) {
+      this.#ring.push(event);
+      this.#ringBytes += weight(event);
     }
+    this.#forget();
     for (const listener of this.#listeners) listener(events);
+  }
+
+  /** Drops the oldest events past the limits, in slabs: one splice per quarter ring instead of one per event. */
+  #forget(): void {
+    const { events, bytes } = this.#limits;
+    if (this.#ring.length <= events * 1.25 && this.#ringBytes <= bytes * 1.25) return;
+    let cut = 0;
+    for (let last; this.#ring.length - cut > events || this.#ringBytes > bytes; cut++) {
+      last = this.#ring[cut];
+      if (!last) break;
+      this.#ringBytes -= weight(last);
+      this.floor = last.resourceVersion;
+    }
+    this.#ring.splice(0, cut);
   }
 
   /** Committed events after `version`, or undefined when some of them are gone. */

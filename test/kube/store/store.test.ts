@@ -109,6 +109,44 @@ test('events older than the ring are gone, newer ones are all there, in order', 
   );
 });
 
+test('large events push each other out of the ring by their size', async () => {
+  const store = await Store.open(memoryBackend(), { ringBytes: 1_000_000 });
+  const table = store.table('configmaps');
+  for (let i = 0; i < 40; i++) await store.put(table, 'default/a', configMap('a', 'x'.repeat(50_000)));
+  const kept = table.since(table.floor)?.length ?? 0;
+  assert.ok(kept >= 4 && kept <= 7, `${kept} events of about 200 kB each are kept`);
+  assert.equal(table.since(table.floor - 1), undefined);
+  for (let i = 0; i < 40; i++) await store.put(table, 'default/a', configMap('a', 'small'));
+  assert.ok((table.since(table.floor)?.length ?? 0) >= 40, 'small ones have room again');
+});
+
+test('a snapshot waits for the moment that it shows, and shows nothing that was taken back', async () => {
+  const backend = new HeldBackend();
+  const store = await Store.open(backend);
+  const table = store.table('configmaps');
+  const first = store.put(table, 'default/a', configMap('a'));
+  await backend.waiting();
+  const taking = store.snapshot();
+  const refused = store.put(table, 'default/b', configMap('b'));
+  backend.letThrough();
+  await first;
+  const snapshot = await taking;
+  assert.deepEqual(
+    snapshot.tables.get('configmaps')?.map(({ key }) => key),
+    ['default/a'],
+  );
+  await backend.waiting();
+  const again = store.snapshot();
+  backend.fail(new KnapsackError('STORE_FULL', 'no space'));
+  await assert.rejects(refused, { code: 'STORE_FULL' });
+  const { tables, resourceVersion } = await again;
+  assert.deepEqual(
+    tables.get('configmaps')?.map(({ key }) => key),
+    ['default/a'],
+  );
+  assert.equal(resourceVersion, 2);
+});
+
 test('the stored object is frozen and its bytes are its JSON', async () => {
   const store = await Store.open(memoryBackend());
   const record = await store.put(store.table('configmaps'), 'default/a', configMap('a', 'é'));
