@@ -1,0 +1,42 @@
+/** Who owns what after a write that is not an apply (structured-merge-diff `merge.Updater.Update`). */
+import type { Comparison } from './compare.ts';
+import { isSame } from './compare.ts';
+import { difference, isEmptySet, union } from './field-set.ts';
+import { capped, entryOf, isEntryOf, sorted, type Manager, type ManagerKey } from './managers.ts';
+
+/**
+ * The entries after a write by `key` that changed what `comparison` says: it owns what it added or modified, others lose
+ * what was modified or removed. The same list when nothing changed. `time` is RFC 3339.
+ */
+export function afterUpdate(
+  managers: readonly Manager[],
+  comparison: Comparison,
+  key: ManagerKey,
+  time: string,
+): readonly Manager[] {
+  if (isSame(comparison)) return managers;
+  const { added, modified, removed } = comparison;
+  const taken = difference(union(modified, added), removed);
+  const kept: Manager[] = [];
+  let own: Manager | undefined;
+  for (const entry of withoutChanged(managers, comparison)) {
+    if (isEntryOf(key, entry)) own = entry;
+    else kept.push(entry);
+  }
+  if (!isEmptySet(taken)) kept.push(entryOf(key, own ? union(own.fieldsV1, taken) : taken, time));
+  else if (own) kept.push(own);
+  return sorted(capped(kept));
+}
+
+/** The entries without the fields that changed, and without those that own nothing any more. */
+export function withoutChanged(
+  managers: readonly Manager[],
+  { added, modified, removed }: Comparison,
+): Manager[] {
+  return managers.flatMap((entry) => {
+    let rest = entry.fieldsV1;
+    for (const changed of [modified, added, removed]) rest = difference(rest, changed);
+    if (rest === entry.fieldsV1) return [entry];
+    return isEmptySet(rest) ? [] : [{ ...entry, fieldsV1: rest }];
+  });
+}
