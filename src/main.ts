@@ -192,7 +192,6 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const pki = ensurePki(join(data, 'pki'), { hosts: [options.api.host] });
   const api = await startApiServer({
     service,
-    resources,
     pki,
     access,
     subresources: [tokenSubresource(tokenRequests, clock), ...podStreamHandlers(service, agent.streams)],
@@ -209,7 +208,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const local = gateway.localAddress ?? gateway.publicAddress;
   const cluster = await startCluster(env, {
     metrics: agent.metrics,
-    resources,
+    resources: service.registry,
     rootCertificate: pki.ca.cert,
     issueToken: (claims) => access.tokens.issueForSecret(claims),
   });

@@ -5,10 +5,11 @@
 import { messageOf } from '../base/errors.ts';
 import { deepEqual } from '../base/json.ts';
 import { keyOf, type KubeObject, type OwnerReference } from '../api/object.ts';
-import { apiVersionOf, qualifiedName, type ResourceDef } from '../api/resource.ts';
+import { apiVersionOf, qualifiedName, storedAs, type ResourceDef } from '../api/resource.ts';
 import { hasReason, isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Change, Informer } from '../kube/client/informer.ts';
 import type { ControllerEnv } from '../kube/controller/controller.ts';
+import type { ResourceRegistry } from '../kube/resource-registry.ts';
 import { WorkQueue } from '../kube/controller/queue.ts';
 import {
   blocks,
@@ -27,6 +28,7 @@ const concurrency = 16;
 interface Source {
   readonly def: ResourceDef;
   readonly informer: Informer<KubeObject>;
+  readonly unsubscribe: () => void;
 }
 
 interface Place {
@@ -37,37 +39,64 @@ interface Place {
 
 export class GarbageCollector {
   readonly #env: ControllerEnv;
-  readonly #sources: readonly Source[];
+  readonly #registry: ResourceRegistry;
+  /** By qualified name. */
+  readonly #sources = new Map<string, Source>();
   /** `group/Kind` → resource: owner references name kinds, of whatever version. */
   readonly #kinds = new Map<string, Source>();
   /** Where each live object is, by uid. */
   readonly #places = new Map<string, Place>();
   readonly #queue: WorkQueue;
   readonly #running = new Set<Promise<void>>();
-  readonly #unsubscribe: (() => void)[] = [];
+  readonly #unsubscribe: () => void;
   #started = false;
 
-  /** `resources`: all that can own or be owned; kinds that are only computed have no informers and must be left out. */
-  constructor(env: ControllerEnv, resources: readonly ResourceDef[]) {
+  /** `registry`: all that can own or be owned; kinds that are only computed have no informers and must be left out. */
+  constructor(env: ControllerEnv, registry: ResourceRegistry) {
     this.#env = { ...env, log: env.log.child({ controller: 'garbage collector' }) };
     this.#queue = new WorkQueue(env.clock, () => this.#pump());
-    this.#sources = resources.map((def) => ({ def, informer: env.informers.for(def) }));
-    for (const source of this.#sources) {
-      this.#kinds.set(`${source.def.group}/${source.def.kind}`, source);
-      this.#unsubscribe.push(source.informer.onChange((change) => this.#note(source, change)));
+    this.#registry = registry;
+    for (const def of registry.stored) this.#follow(def);
+    this.#unsubscribe = registry.onChange(({ added, removed }) => {
+      for (const def of removed) this.#forget(def);
+      for (const def of added) this.#follow(def);
+    });
+  }
+
+  #follow(def: ResourceDef): void {
+    const informer = this.#env.informers.for(def);
+    const unsubscribe = informer.onChange((change) => this.#note(source, change));
+    const source: Source = { def, informer, unsubscribe };
+    this.#sources.set(qualifiedName(def), source);
+    for (const group of groupsOf(def, this.#registry)) this.#kinds.set(`${group}/${def.kind}`, source);
+  }
+
+  /** A kind that is served no more has no objects either. One whose definition was replaced comes back at once. */
+  #forget(def: ResourceDef): void {
+    const source = this.#sources.get(qualifiedName(def));
+    if (!source) return;
+    source.unsubscribe();
+    this.#env.informers.forget?.(def);
+    this.#sources.delete(qualifiedName(def));
+    this.#kinds.delete(`${def.group}/${def.kind}`);
+    for (const [uid, place] of this.#places) {
+      if (place.source !== source) continue;
+      this.#places.delete(uid);
+      for (const dependent of this.#dependents(uid)) this.#add(dependent.uid);
     }
   }
 
   /** Starts working once every cache holds its first list: before that nothing can be called absent. */
   async start(): Promise<void> {
-    await Promise.all(this.#sources.map(({ informer }) => informer.synced()));
+    await Promise.all([...this.#sources.values()].map(({ informer }) => informer.synced()));
     this.#started = true;
     this.#pump();
   }
 
   /** Takes no more keys and resolves when nothing is under way. */
   async stop(): Promise<void> {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#unsubscribe();
+    for (const source of this.#sources.values()) source.unsubscribe();
     this.#queue.close();
     await Promise.allSettled(this.#running);
   }
@@ -81,7 +110,7 @@ export class GarbageCollector {
       return;
     }
     const key = keyOf(object);
-    if (!this.#places.has(uid)) this.#places.set(uid, { source, key });
+    if (this.#places.get(uid)?.source !== source) this.#places.set(uid, { source, key });
     const sameOwners = old !== undefined && deepEqual(old.metadata.ownerReferences, ownerReferences);
     if (ownerReferences?.length && !sameOwners) this.#add(uid);
     if (!isDeleting(object)) {
@@ -120,7 +149,7 @@ export class GarbageCollector {
   }
 
   #dependents(uid: string): { uid: string; source: Source; object: KubeObject }[] {
-    return this.#sources.flatMap((source) =>
+    return [...this.#sources.values()].flatMap((source) =>
       source.informer.ownedBy(uid).map((object) => ({ uid: object.metadata.uid ?? '', source, object })),
     );
   }
@@ -242,4 +271,10 @@ export class GarbageCollector {
 function keyFor(def: ResourceDef, object: KubeObject): { name: string; namespace?: string } {
   const { name, namespace } = object.metadata;
   return { name, ...(def.namespaced && namespace ? { namespace } : {}) };
+}
+
+/** Groups under which owner references may name a kind: events are in two. */
+function groupsOf(def: ResourceDef, registry: ResourceRegistry): Set<string> {
+  const same = registry.fixed.filter((other) => storedAs(other) === def && other.kind === def.kind);
+  return new Set([def, ...same].map(({ group }) => group));
 }

@@ -1,8 +1,10 @@
 /** What Kubernetes does around pods: run beside the embedded API. On a real cluster the cluster does it. */
 import type { MetricsSource } from '../api/kubernetes/metrics.ts';
+import type { ResourceDef } from '../api/resource.ts';
 import type { Controller, ControllerEnv } from '../kube/controller/controller.ts';
 import { startControllers, type ControllerStats } from '../kube/controller/kernel.ts';
 import { Recorder, type EventRecorder } from '../kube/controller/recorder.ts';
+import { ResourceRegistry } from '../kube/resource-registry.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointsController } from './endpoints.ts';
 import { eventExpiryController } from './event-expiry.ts';
@@ -14,7 +16,9 @@ import { replicaSetController } from './replica-set.ts';
 import { roleAggregationController } from './role-aggregation.ts';
 import { tokenSecretController, type TokenSecretOptions } from './token-secrets.ts';
 
-export interface ClusterOptions extends NamespaceOptions {
+export interface ClusterOptions extends Omit<NamespaceOptions, 'registry'> {
+  /** What is served: a list that stays, or the registry of a server with custom resources. */
+  readonly resources: readonly ResourceDef[] | ResourceRegistry;
   /** Signs tokens for Secrets; without it they are not filled. */
   readonly issueToken?: TokenSecretOptions['issue'];
   /** What pods use, for HorizontalPodAutoscalers. Default: nothing is known. */
@@ -27,6 +31,7 @@ const noMetrics: MetricsSource = { pods: () => Promise.resolve([]), nodes: () =>
 function clusterControllers(
   env: ControllerEnv,
   options: ClusterOptions,
+  registry: ResourceRegistry,
   recorder: (component: string) => EventRecorder,
 ): Controller[] {
   const { issueToken, rootCertificate } = options;
@@ -34,11 +39,11 @@ function clusterControllers(
     deploymentController(env, recorder('deployment-controller')),
     replicaSetController(env, recorder('replicaset-controller')),
     horizontalController(env, recorder('horizontal-pod-autoscaler'), {
-      served: options,
+      served: registry,
       metrics: options.metrics ?? noMetrics,
     }),
     endpointsController(env),
-    namespaceController(env, options),
+    namespaceController(env, { ...options, registry }),
     podCollectionController(env),
     eventExpiryController(env),
     roleAggregationController(env),
@@ -63,9 +68,11 @@ export async function startCluster(env: ControllerEnv, options: ClusterOptions):
     recorders.push(made);
     return made;
   };
-  const collector = new GarbageCollector(env, options.resources);
+  const { resources } = options;
+  const registry = resources instanceof ResourceRegistry ? resources : new ResourceRegistry(resources);
+  const collector = new GarbageCollector(env, registry);
   const [kernel] = await Promise.all([
-    startControllers(clusterControllers(env, options, recorder), env),
+    startControllers(clusterControllers(env, options, registry, recorder), env),
     collector.start(),
   ]);
   return {

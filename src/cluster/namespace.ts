@@ -3,7 +3,7 @@
  * then let go (kubernetes pkg/controller/namespace).
  */
 import { timestamp, type KubeObject } from '../api/object.ts';
-import { apiVersionOf, qualifiedName, type ResourceDef } from '../api/resource.ts';
+import { apiVersionOf, qualifiedName, storedAs, type ResourceDef } from '../api/resource.ts';
 import {
   configMaps,
   namespaceFinalizer,
@@ -14,18 +14,25 @@ import {
 import { hasReason, isAlreadyExists } from '../kube/api-error.ts';
 import type { ObjectKey } from '../kube/client/client.ts';
 import type { Informer } from '../kube/client/informer.ts';
+import type { ResourceRegistry } from '../kube/resource-registry.ts';
 import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
 import { writeStatus } from '../kube/controller/write-status.ts';
 
 const rootCertificateName = 'kube-root-ca.crt';
 /** Deletes of one resource that are under way at once. */
 const deleteBatch = 100;
+/** How soon to look again whether custom resources have gone, ms. */
+const customContentMs = 250;
 
 export interface NamespaceOptions {
-  /** Every resource served: what a deleted namespace is emptied of. */
-  readonly resources: readonly ResourceDef[];
+  /** What is served now: what a deleted namespace is emptied of. */
+  readonly registry: ResourceRegistry;
   /** PEM certificate of the authority that signed the API's certificate. */
   readonly rootCertificate?: string;
+}
+
+function namespaced(resources: readonly ResourceDef[]): ResourceDef[] {
+  return resources.filter((def) => def.namespaced && storedAs(def) === def);
 }
 
 export function namespaceController(env: ControllerEnv, options: NamespaceOptions): Controller {
@@ -39,15 +46,18 @@ class NamespaceController implements Controller {
   readonly #env: ControllerEnv;
   readonly #options: NamespaceOptions;
   readonly #namespaces: Informer<Namespace>;
-  readonly #contents: readonly ResourceDef[];
 
   constructor(env: ControllerEnv, options: NamespaceOptions) {
     this.#env = env;
     this.#options = options;
     this.#namespaces = env.informers.for(namespaces);
-    this.#contents = options.resources.filter((def) => def.namespaced);
     const keys = (object: KubeObject): string[] => this.#concerned(object);
-    this.watches = this.#contents.map((def) => watches(def, keys));
+    this.watches = namespaced(options.registry.fixed).map((def) => watches(def, keys));
+  }
+
+  /** One definition for each kind of object that a namespace may hold now. */
+  get #contents(): readonly ResourceDef[] {
+    return namespaced(this.#options.registry.stored);
   }
 
   async reconcile(key: ObjectKey): Promise<Outcome> {
@@ -63,6 +73,9 @@ class NamespaceController implements Controller {
       phase: 'Terminating',
       conditions: remainingConditions(namespace, remaining, this.#env.clock.now()),
     });
+    // Kinds that come and go at run time are not watched here.
+    const custom = remaining.some(({ def }) => this.#options.registry.isCustom(def));
+    return custom ? { requeueAfter: customContentMs } : undefined;
   }
 
   /** A namespace is looked at again when its own two objects change, and, while it is going, when anything in it does. */

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
-import { kubernetesResources } from '../../src/api/kubernetes/index.ts';
 import { makeAccess } from '../../src/kube/server/access.ts';
 import { startApiServer } from '../../src/kube/server/api-server.ts';
 import { ensureTokenKey } from '../../src/kube/server/authentication/token-key.ts';
@@ -36,7 +35,6 @@ export async function startStreamsPlatform(driver: DriverName): Promise<StreamsP
   const pki = ensurePki(join(dir, 'pki'));
   const server = await startApiServer({
     service: node.api.service,
-    resources: kubernetesResources,
     pki,
     access,
     subresources: podStreamHandlers(node.api.service, node.agent.streams),

@@ -26,4 +26,6 @@ export interface Informer<T extends KubeObject> {
 /** Shares one informer per resource among all who ask. */
 export interface Informers {
   for<T extends KubeObject>(def: ResourceDef<T>): Informer<T>;
+  /** Ends the informer of a resource that is no longer served. */
+  forget?(def: ResourceDef): void;
 }

@@ -24,6 +24,7 @@ class SharedInformer<T extends KubeObject> implements Informer<T> {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #signal: AbortSignal;
+  readonly #closing = new AbortController();
   readonly #synced = Promise.withResolvers<void>();
 
   constructor(def: ResourceDef<T>, client: Client, clock: Clock, log: Logger, signal: AbortSignal) {
@@ -31,8 +32,13 @@ class SharedInformer<T extends KubeObject> implements Informer<T> {
     this.#client = client;
     this.#clock = clock;
     this.#log = log.child({ informer: qualifiedName(def) });
-    this.#signal = signal;
+    this.#signal = AbortSignal.any([signal, this.#closing.signal]);
     void this.#run();
+  }
+
+  /** Follows no more. What is in the cache stays as it is. */
+  close(): void {
+    this.#closing.abort();
   }
 
   get(key: string): T | undefined {
@@ -175,6 +181,12 @@ export class SharedInformers implements Informers {
     }
     // The map is keyed by resource, so the object type is the one that the definition carries.
     return informer as unknown as Informer<T>;
+  }
+
+  forget(def: ResourceDef): void {
+    const name = qualifiedName(def);
+    this.#informers.get(name)?.close();
+    this.#informers.delete(name);
   }
 
   /** Resolves when every informer asked for so far holds its first list. */

@@ -4,8 +4,6 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from '../../base/log.ts';
 import { KnapsackError, messageOf, systemCode } from '../../base/errors.ts';
-import { timestamp } from '../../api/object.ts';
-import { customResourceDefinitions, establish, makeCustomResourceDefinitions } from '../../api/crd.ts';
 import { nodeMetrics, podMetrics, type MetricsSource } from '../../api/kubernetes/metrics.ts';
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
@@ -15,10 +13,10 @@ import { impersonated } from './authentication/impersonation.ts';
 import { makeIssuerDocuments } from './authentication/issuer-documents.ts';
 import { attributesOf } from './authorization/attributes.ts';
 import { ClientGone } from './body.ts';
-import { ApiCatalog, readVerbs, reviewVerbs } from './catalog.ts';
+import { ApiCatalog, reviewVerbs } from './catalog.ts';
 import { kubernetesVersion, ServerDocuments } from './documents.ts';
 import { asApiFailure, sendFailure, type Exchange } from './exchange.ts';
-import { GeneratedObjects, type ReadService } from './generated-objects.ts';
+import type { ReadService } from './generated-objects.ts';
 import type { LogSource } from './logs.ts';
 import { MeasuredObjects, measuredVerbs } from './measured-objects.ts';
 import { OpenApiDocuments } from './openapi/index.ts';
@@ -31,8 +29,6 @@ import type { SubresourceHandler } from './subresources.ts';
 
 export interface ApiServerOptions {
   readonly service: ApiService;
-  /** What is served; CRD objects of the non-builtin ones are generated. */
-  readonly resources: readonly ResourceDef[];
   readonly pki: Pick<Pki, 'ca' | 'server'>;
   /** Who may do what. */
   readonly access: Access;
@@ -137,21 +133,12 @@ class RequestHandler {
   readonly #log: Logger;
 
   constructor(options: ApiServerOptions) {
-    const { service, resources, subresources = [], access, log } = options;
+    const { service, subresources = [], access, log } = options;
     this.#log = log;
     this.#access = access;
     const reviews = makeReviews(access);
-    const created = timestamp(Date.now());
-    const ownsDefinitions = resources.some((def) => def.plural === customResourceDefinitions.plural);
     const generated = new Map<ResourceDef, ReadService>();
-    if (!ownsDefinitions) {
-      const make = () =>
-        makeCustomResourceDefinitions(resources).map((definition) => establish(definition, created));
-      generated.set(customResourceDefinitions, new GeneratedObjects(make));
-    }
-    const verbs = new Map<ResourceDef, readonly string[]>(
-      [...generated.keys()].map((def) => [def, readVerbs]),
-    );
+    const verbs = new Map<ResourceDef, readonly string[]>();
     const { metrics } = options;
     if (metrics) {
       generated.set(podMetrics, new MeasuredObjects(() => metrics.pods()));
@@ -159,7 +146,7 @@ class RequestHandler {
       for (const def of [podMetrics, nodeMetrics]) verbs.set(def, measuredVerbs);
     }
     const catalog = new ApiCatalog(
-      resources,
+      service.registry,
       new Map([...verbs, ...[...reviews.keys()].map((def) => [def, reviewVerbs] as const)]),
       subresources,
     );

@@ -1,5 +1,6 @@
 /** The resources that the server knows, arranged as the API is: groups, versions in order of preference, resources. */
 import { apiVersionOf, type ResourceDef } from '../../api/resource.ts';
+import type { ResourceSource } from '../resource-registry.ts';
 import type { SubresourceHandler } from './subresources.ts';
 
 export interface GroupVersion {
@@ -24,35 +25,62 @@ export interface Subresource {
   readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
 }
 
-export class ApiCatalog {
-  /** The core group first, Kubernetes' own groups next: short names resolve in this order. */
-  readonly groups: readonly ApiGroup[];
+/** What follows from one generation of the resources. */
+interface Arrangement {
+  readonly generation: number;
   readonly resources: readonly ResourceDef[];
-  readonly #byPath = new Map<string, ResourceDef>();
+  readonly groups: readonly ApiGroup[];
+  readonly byPath: ReadonlyMap<string, ResourceDef>;
+}
+
+/** Always current: what is asked of it is answered from the resources that are served at that moment. */
+export class ApiCatalog {
+  readonly #source: ResourceSource;
   readonly #virtual: ReadonlyMap<ResourceDef, readonly string[]>;
   readonly #actions: readonly SubresourceHandler[];
+  #arrangement: Arrangement | undefined;
 
   /**
    * `virtual` resources are not kept in the store; each is served for the verbs given with it alone. `actions` are
    * subresources beyond those that a definition brings.
    */
   constructor(
-    resources: readonly ResourceDef[],
+    resources: readonly ResourceDef[] | ResourceSource,
     virtual: ReadonlyMap<ResourceDef, readonly string[]> = new Map(),
     actions: readonly SubresourceHandler[] = [],
   ) {
+    this.#source = 'generation' in resources ? resources : { generation: 0, resources };
     this.#actions = actions;
-    this.resources = [...resources, ...virtual.keys()];
     this.#virtual = virtual;
-    for (const def of this.resources) {
-      this.#byPath.set(`${apiVersionOf(def)}/${def.plural}`, def);
+  }
+
+  /** Moves whenever anything that is said here may have changed. */
+  get generation(): number {
+    return this.#source.generation;
+  }
+
+  /** The core group first, Kubernetes' own groups next: short names resolve in this order. */
+  get groups(): readonly ApiGroup[] {
+    return this.#now().groups;
+  }
+
+  get resources(): readonly ResourceDef[] {
+    return this.#now().resources;
+  }
+
+  #now(): Arrangement {
+    const { generation } = this.#source;
+    if (this.#arrangement?.generation !== generation) {
+      const resources = [...this.#source.resources, ...this.#virtual.keys()];
+      const byPath = new Map(resources.map((def) => [`${apiVersionOf(def)}/${def.plural}`, def]));
+      this.#arrangement = { generation, resources, groups: arrange(resources), byPath };
     }
-    this.groups = arrange(this.resources);
+    return this.#arrangement;
   }
 
   /** The definition behind a path's group version and plural. */
   resource(apiVersion: string, plural: string): ResourceDef | undefined {
-    return this.#byPath.get(`${apiVersion}/${plural}`);
+    return this.#now().byPath.get(`${apiVersion}/${plural}`);
   }
 
   groupVersion(group: string, version: string): GroupVersion | undefined {

@@ -123,11 +123,14 @@ describe('answers over HTTP', () => {
       const scale = resources.find(({ name }) => name === 'deployments/scale');
       assert.deepEqual([scale?.kind, scale?.group], ['Scale', 'autoscaling']);
       const crds = (await server.call('GET', '/apis/apiextensions.k8s.io/v1')).json<{
-        resources: { verbs: string[] }[];
+        resources: { name: string; verbs: string[] }[];
       }>();
       assert.deepEqual(
-        crds.resources.map(({ verbs }) => verbs),
-        [['get', 'list', 'watch']],
+        crds.resources.map(({ name, verbs }) => [name, verbs.length]),
+        [
+          ['customresourcedefinitions', 8],
+          ['customresourcedefinitions/status', 3],
+        ],
       );
     });
 

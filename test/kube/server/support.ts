@@ -8,7 +8,6 @@ import { systemClock, type Clock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import type { MetricsSource } from '../../../src/api/kubernetes/metrics.ts';
 import type { ResourceDef } from '../../../src/api/resource.ts';
-import { resources as allResources } from '../../../src/api/registry.ts';
 import { makeAccess, type Access } from '../../../src/kube/server/access.ts';
 import { startApiServer, type ApiServer } from '../../../src/kube/server/api-server.ts';
 import { ensureTokenKey } from '../../../src/kube/server/authentication/token-key.ts';
@@ -77,7 +76,6 @@ export async function startTestServer(
   const pki = ensurePki(join(dir, 'pki'));
   const server = await startApiServer({
     service: api.service,
-    resources: [...allResources, ...(options.resources ?? [])],
     pki,
     access,
     subresources: [tokenSubresource(new TokenRequests(api.service, access.tokens), clock)],

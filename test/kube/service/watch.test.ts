@@ -3,6 +3,7 @@ import { test, type TestContext } from 'node:test';
 import { ManualClock } from '../../../src/base/clock.ts';
 import { inProcessClient } from '../../../src/kube/client/in-process.ts';
 import { ApiService } from '../../../src/kube/server/service/service.ts';
+import type { WatchStream } from '../../../src/kube/server/service/watch.ts';
 import { Store } from '../../../src/kube/store/store.ts';
 import { memoryBackend } from '../../../src/kube/store/backend.ts';
 import { startTestApi } from '../../support/api.ts';
@@ -162,7 +163,7 @@ test('an aborted watch ends and lets go of the store', async (t) => {
   assert.equal((await next).done, true);
   await write('a');
   assert.equal((await stream.next()).done, true);
-  assert.equal(stream.ready, 0);
+  assert.equal((stream as WatchStream).ready, 0);
 });
 
 test('a watcher that does not read is ended with 410 instead of growing without bound', async (t) => {

@@ -20,17 +20,22 @@ export function decideDeletion(
   now: number,
 ): Deletion {
   const stored = object.metadata;
-  const finalizers = finalizersFor(stored.finalizers ?? [], request.propagationPolicy);
+  const own = stored.deletionTimestamp === undefined ? (def.deletionFinalizers ?? []) : [];
+  const before = stored.finalizers ?? [];
+  const finalizers = finalizersFor(
+    [...before, ...own.filter((name) => !before.includes(name))],
+    request.propagationPolicy,
+  );
   const held = finalizers.length > 0 || namespaceHeld(def, object);
   const grace = gracePeriod(def, object, request.gracePeriodSeconds);
   const marked = stored.deletionTimestamp !== undefined;
 
   if (marked) {
-    const before = stored.deletionGracePeriodSeconds ?? 0;
-    const shorter = request.gracePeriodSeconds !== undefined && grace < before ? grace : before;
+    const left = stored.deletionGracePeriodSeconds ?? 0;
+    const shorter = request.gracePeriodSeconds !== undefined && grace < left ? grace : left;
     if (shorter === 0 && !held) return { action: 'remove' };
-    if (shorter === before && sameFinalizers(finalizers, stored.finalizers)) return { action: 'keep' };
-    const due = Date.parse(stored.deletionTimestamp ?? '') - (before - shorter) * 1000;
+    if (shorter === left && sameFinalizers(finalizers, stored.finalizers)) return { action: 'keep' };
+    const due = Date.parse(stored.deletionTimestamp ?? '') - (left - shorter) * 1000;
     return { action: 'mark', metadata: marking(stored, finalizers, due, shorter, false) };
   }
   if (grace === 0 && !held) return { action: 'remove' };

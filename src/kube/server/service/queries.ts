@@ -7,17 +7,24 @@ import { badRequest, expired } from './errors.ts';
 import { Snapshots } from './paging.ts';
 import { checkSubresource, scalePaths } from './place.ts';
 import { parseVersion, served, type Reads } from './reads.ts';
-import type { GetRequest, ListRequest, ListResult, Served, WatchRequest } from './requests.ts';
+import type { GetRequest, ListRequest, ListResult, Served, ServedEvents, WatchRequest } from './requests.ts';
 import { readScale } from './scale.ts';
 import { parseFieldSelector, parseLabelSelector } from './selectors.ts';
+import { VersionCache } from './versions.ts';
 import { WatchStream } from './watch.ts';
+
+/** When a resource stops being served; undefined for one that stays for good. */
+export type Lifetime = (def: ResourceDef) => AbortSignal | undefined;
 
 export class Queries {
   readonly #reads: Reads;
   readonly #clock: Clock;
   readonly #snapshots: Snapshots;
+  readonly #lifetime: Lifetime;
+  readonly #versions = new VersionCache();
 
-  constructor(reads: Reads, clock: Clock) {
+  constructor(reads: Reads, clock: Clock, lifetime: Lifetime) {
+    this.#lifetime = lifetime;
     this.#reads = reads;
     this.#clock = clock;
     this.#snapshots = new Snapshots(clock);
@@ -25,7 +32,7 @@ export class Queries {
 
   async get(def: ResourceDef, key: ObjectKey, request: GetRequest = {}): Promise<Served> {
     this.#reads.checkVersion(request.resourceVersion);
-    const record = await this.#reads.read(def, key);
+    const record = await this.#versions.one(def, await this.#reads.read(def, key));
     if (request.subresource !== 'scale') {
       if (request.subresource) checkSubresource(def, request.subresource);
       return record;
@@ -50,7 +57,10 @@ export class Queries {
         throw badRequest('specifying resource version is not allowed when using continue');
       }
       const { snapshot, offset, next } = this.#snapshots.resume(request.continue, question);
-      return page(snapshot.records, snapshot.resourceVersion, offset, limit, selective, next);
+      return this.#shown(
+        def,
+        page(snapshot.records, snapshot.resourceVersion, offset, limit, selective, next),
+      );
     }
     this.#reads.checkVersion(request.resourceVersion, request.resourceVersionMatch);
     const name = fields?.name;
@@ -64,13 +74,24 @@ export class Queries {
         : records;
     const resourceVersion = String(version);
     let token: string | undefined;
-    return page(matching, resourceVersion, 0, limit, selective, (at) => {
+    const first = page(matching, resourceVersion, 0, limit, selective, (at) => {
       token ??= this.#snapshots.keep({ question, records: matching, resourceVersion }, at);
       return token;
     });
+    return this.#shown(def, first);
   }
 
-  async watch(def: ResourceDef, request: WatchRequest = {}): Promise<WatchStream> {
+  /** A page in the version that was asked for. */
+  async #shown(def: ResourceDef, result: ListResult): Promise<ListResult> {
+    return def.conversion ? { ...result, records: await this.#versions.all(def, result.records) } : result;
+  }
+
+  async watch(def: ResourceDef, request: WatchRequest = {}): Promise<ServedEvents> {
+    const stream = await this.#watch(def, request);
+    return def.conversion ? this.#versions.events(def, stream) : stream;
+  }
+
+  async #watch(def: ResourceDef, request: WatchRequest): Promise<WatchStream> {
     const fields = parseFieldSelector(request.fieldSelector, def);
     const labels = parseLabelSelector(request.labelSelector);
     const namespace = (def.namespaced && request.namespace) || undefined;
@@ -88,6 +109,8 @@ export class Queries {
     const wantsInitial = fromNow && request.sendInitialEvents !== false;
     const state = fromNow ? await this.#reads.snapshot(def, namespace, undefined) : undefined;
     const records = wantsInitial ? (state?.records ?? []) : [];
+    const lifetime = this.#lifetime(def);
+    const signals = [request.signal, lifetime].filter((signal) => signal !== undefined);
     return new WatchStream({
       store: this.#reads.store,
       table: this.#reads.table(def),
@@ -100,7 +123,7 @@ export class Queries {
       markInitialEnd: request.sendInitialEvents === true,
       bookmarks: request.allowBookmarks === true,
       timeoutMs: request.timeoutMs,
-      signal: request.signal,
+      signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0],
     });
   }
 }

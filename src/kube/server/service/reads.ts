@@ -3,7 +3,7 @@
  * rests on are durable.
  */
 import type { KubeObject } from '../../../api/object.ts';
-import { qualifiedName, type ResourceDef } from '../../../api/resource.ts';
+import { qualifiedName, storedAs, type ResourceDef } from '../../../api/resource.ts';
 import { ApiError } from '../../api-error.ts';
 import type { ObjectKey } from '../../client/client.ts';
 import type { StoredRecord } from '../../store/record.ts';
@@ -22,7 +22,7 @@ export class Reads {
   }
 
   table(def: ResourceDef): Table {
-    return this.store.table(qualifiedName(def));
+    return this.store.table(qualifiedName(storedAs(def)));
   }
 
   /** The object as of now, once it is durable. */

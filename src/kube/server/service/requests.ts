@@ -54,6 +54,11 @@ export interface ServedEvent {
   readonly line: Buffer;
 }
 
+/** A watch: ends with its request, or when the resource is no longer served. */
+export interface ServedEvents extends AsyncIterableIterator<ServedEvent> {
+  return(): Promise<IteratorResult<ServedEvent>>;
+}
+
 /** Who asks, as authentication found out: what admission and audit may look at. */
 export interface Requester {
   /** The authenticated user name. */

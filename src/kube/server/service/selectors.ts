@@ -223,6 +223,7 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
     const known =
       path === 'metadata.name' ||
       (path === 'metadata.namespace' && (def.namespaced || def.builtin)) ||
+      def.selectableFields?.includes(path) === true ||
       (def.builtin && selectableFields[resource]?.includes(path) === true);
     if (!known) throw badRequest(`field label not supported: ${path}`);
     if (operator !== '!=' && path === 'metadata.name') name = value;

@@ -4,8 +4,10 @@ import type { ResourceDef } from '../../../api/resource.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import { ApiError } from '../../api-error.ts';
 import { objectKey, type ObjectKey } from '../../client/client.ts';
+import type { ResourceRegistry } from '../../resource-registry.ts';
 import type { Store } from '../../store/store.ts';
 import { copyInput, readObject } from './admission.ts';
+import { Definitions } from '../definitions/definitions.ts';
 import type { AdmissionPlugin, WebhookStage } from './admission-plugin.ts';
 import { isNamespace } from './deletion.ts';
 import { modified } from './errors.ts';
@@ -21,12 +23,12 @@ import type {
   ListResult,
   PatchRequest,
   Served,
+  ServedEvents,
   WatchRequest,
   WriteRequest,
   WriteResult,
 } from './requests.ts';
 import { applyScale, readScale } from './scale.ts';
-import type { WatchStream } from './watch.ts';
 import { Writer, type Change } from './writer.ts';
 
 export interface ApiServiceOptions {
@@ -39,7 +41,8 @@ export interface ApiServiceOptions {
 }
 
 export class ApiService {
-  readonly resources: readonly ResourceDef[];
+  /** What is served now: the resources given, CustomResourceDefinitions, and what those define. */
+  readonly registry: ResourceRegistry;
   readonly #store: Store;
   readonly #reads: Reads;
   readonly #queries: Queries;
@@ -47,19 +50,26 @@ export class ApiService {
 
   constructor(options: ApiServiceOptions) {
     const { store, resources, clock, plugins = [], webhooks } = options;
-    this.resources = resources;
+    const definitions = new Definitions({ store, clock, resources });
+    this.registry = definitions.registry;
     this.#store = store;
     this.#reads = new Reads(store);
-    this.#queries = new Queries(this.#reads, clock);
+    this.#queries = new Queries(this.#reads, clock, (def) => this.registry.lifetime(def));
     const namespaces = resources.find(isNamespace);
     this.#writer = new Writer({
       store,
       reads: this.#reads,
       clock,
       namespaces: namespaces && this.#reads.table(namespaces),
-      plugins,
+      plugins: [definitions.plugin, ...plugins],
       webhooks,
     });
+    definitions.start(this);
+  }
+
+  /** Every version of every resource that is served now. */
+  get resources(): readonly ResourceDef[] {
+    return this.registry.resources;
   }
 
   /** The newest durable version of the whole store. */
@@ -81,7 +91,7 @@ export class ApiService {
    * Starts a watch: resolves once the stream is attached, so that every later write is seen. Throws 410 when the version
    * asked for is too old; the stream throws 410 when its reader falls too far behind.
    */
-  watch(def: ResourceDef, request: WatchRequest = {}): Promise<WatchStream> {
+  watch(def: ResourceDef, request: WatchRequest = {}): Promise<ServedEvents> {
     return this.#queries.watch(def, request);
   }
 

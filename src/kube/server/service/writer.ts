@@ -23,6 +23,7 @@ import { keepServerMetadata, nothingKeeps } from './metadata.ts';
 import { checkPlace, checkSubresource, keyIn, placeInNamespace } from './place.ts';
 import { served, type Reads } from './reads.ts';
 import type { DeleteRequest, DeleteResult, Requester, WriteRequest, WriteResult } from './requests.ts';
+import { forStore, inVersion, inVersionOrAsStored, isForeign } from './versions.ts';
 import { generationAfter, resetStatus, withSubresource } from './writes.ts';
 
 export interface WriterOptions {
@@ -100,6 +101,7 @@ export class Writer {
         const outcome = await mutated;
         warnings.push(...outcome.warnings);
         object = restoreIdentity(this.#readBack(def, outcome.object), meta);
+        resetStatus(def, object);
         def.mutate?.(object, this.#context(pending, request));
       }
       check(def, object, this.#context(pending, request), []);
@@ -114,13 +116,16 @@ export class Writer {
           throw error;
         }
       }
-      const late = mutated || verdict ? this.#namespaceRefusal(def, object) : undefined;
+      const kept = forStore(def, object);
+      const record = kept instanceof Promise ? await kept : kept;
+      const asked = Boolean(mutated ?? verdict) || kept instanceof Promise;
+      const late = asked ? this.#namespaceRefusal(def, object) : undefined;
       if (late) return late;
       const key = keyIn(def, object.metadata);
       if (table.get(key)) return this.#reads.refuse(table, alreadyExists(def, object.metadata.name));
       this.#validateInProcess(def, object, pending, request);
       if (request.dryRun) return { ...served(object), warnings };
-      return this.#stored(this.#store.put(table, key, object), warnings);
+      return this.#stored(this.#store.put(table, key, record), object, warnings);
     }
   }
 
@@ -139,7 +144,8 @@ export class Writer {
       const found = this.#reads.current(def, key);
       if (!found) return this.#reads.missing(def, key);
       const { table, current } = found;
-      const stored = current.object as UntypedObject;
+      const before = inVersion(def, current.object as UntypedObject);
+      const stored = before instanceof Promise ? await before : before;
       const wanted = change(stored);
       if (wanted instanceof ApiError) return this.#reads.refuse(table, wanted);
       const { object, unconditional } = wanted;
@@ -158,7 +164,7 @@ export class Writer {
         now: this.#clock.now(),
         old: stored,
       };
-      let asked = false;
+      let asked = before instanceof Promise;
       const mutated = this.#mutate(def, next, pending, request);
       if (mutated) {
         asked = true;
@@ -174,12 +180,17 @@ export class Writer {
         asked = true;
         warnings.push(...(await verdict));
       }
+      const generation = generationAfter(def, stored, next);
+      if (generation !== undefined) next.metadata.generation = generation;
+      const kept = forStore(def, next);
+      asked ||= kept instanceof Promise;
+      const record = kept instanceof Promise ? await kept : kept;
       if (asked && table.get(current.key) !== current) {
         if (attempt < maxAttempts) continue;
         return this.#reads.refuse(table, modified(def, key.name));
       }
       this.#validateInProcess(def, next, pending, request);
-      return this.#finish(def, table, current, next, request, warnings);
+      return this.#finish(def, { table, current, next, record }, request, warnings);
     }
   }
 
@@ -190,12 +201,14 @@ export class Writer {
       const { table, current } = found;
       const violated = preconditionViolated(request.preconditions, current.object.metadata);
       if (violated) return this.#reads.refuse(table, conflict(def, key.name, violated));
+      const converted = inVersionOrAsStored(def, current.object as UntypedObject);
+      const old = converted instanceof Promise ? await converted : converted;
       const pending: Pending = {
         operation: 'DELETE',
         subresource: undefined,
         dryRun: request.dryRun ?? false,
         now: this.#clock.now(),
-        old: current.object,
+        old,
       };
       const warnings: string[] = [];
       const mutated = this.#mutateByWebhooks(def, undefined, pending, request);
@@ -203,10 +216,13 @@ export class Writer {
       const verdict = this.#validate(def, undefined, pending, request);
       if (verdict) warnings.push(...(await verdict));
       // Deletion means the object as it is by then; what was asked about must be that.
-      if ((mutated || verdict) && table.get(current.key) !== current) continue;
+      const asked = Boolean(mutated ?? verdict) || converted instanceof Promise;
+      if (asked && table.get(current.key) !== current) continue;
       this.#validateInProcess(def, undefined, pending, request);
       const result = await this.#remove(def, table, current, request, pending.now);
-      return { ...result, warnings };
+      if (!isForeign(def, result.object)) return { ...result, warnings };
+      const shown = await inVersionOrAsStored(def, result.object as UntypedObject);
+      return { ...served(shown), removed: result.removed, warnings };
     }
   }
 
@@ -240,34 +256,42 @@ export class Writer {
     return { object: record.object, bytes: record.bytes, removed };
   }
 
+  /** `next` is the object in the version of the request, `record` as it is stored: mostly the same value. */
   #finish(
     def: ResourceDef,
-    table: Table,
-    current: StoredRecord,
-    next: UntypedObject,
+    change: { table: Table; current: StoredRecord; next: UntypedObject; record: UntypedObject },
     request: WriteRequest,
     warnings: readonly string[],
   ): Promise<WriteResult> | WriteResult {
-    const generation = generationAfter(def, current.object as UntypedObject, next);
-    if (generation !== undefined) next.metadata.generation = generation;
+    const { table, current, next, record } = change;
     const gone = nothingKeeps(next) && !namespaceHeld(def, next);
-    if (!gone && deepEqual(next, current.object)) return this.#unchanged(table, current, warnings);
+    if (!gone && deepEqual(record, current.object)) return this.#unchanged(table, current, next, warnings);
     if (request.dryRun) return { ...served(next), warnings, ...(gone ? { removed: true } : {}) };
-    if (!gone) return this.#stored(this.#store.put(table, current.key, next), warnings);
-    return this.#stored(this.#store.remove(table, current.key, next), warnings, true);
+    if (!gone) return this.#stored(this.#store.put(table, current.key, record), next, warnings);
+    return this.#stored(this.#store.remove(table, current.key, record), next, warnings, true);
   }
 
   async #stored(
     write: Promise<StoredRecord>,
+    next: UntypedObject,
     warnings: readonly string[],
     removed?: boolean,
   ): Promise<WriteResult> {
     const { object, bytes } = await write.catch(rethrow);
-    return { object, bytes, warnings, ...(removed ? { removed } : {}) };
+    const more = { warnings, ...(removed ? { removed } : {}) };
+    if (object === next) return { object, bytes, ...more };
+    const { resourceVersion = '' } = object.metadata;
+    return { ...served({ ...next, metadata: { ...next.metadata, resourceVersion } }), ...more };
   }
 
-  async #unchanged(table: Table, current: StoredRecord, warnings: readonly string[]): Promise<WriteResult> {
+  async #unchanged(
+    table: Table,
+    current: StoredRecord,
+    next: UntypedObject,
+    warnings: readonly string[],
+  ): Promise<WriteResult> {
     await this.#reads.settled(table, current);
+    if (next.apiVersion !== current.object.apiVersion) return { ...served(next), warnings };
     return { object: current.object, bytes: current.bytes, warnings };
   }
 
