@@ -5,16 +5,15 @@ import type { Controller, ControllerEnv } from '../kube/controller/controller.ts
 import { startControllers, type ControllerStats } from '../kube/controller/kernel.ts';
 import { Recorder, type EventRecorder } from '../kube/controller/recorder.ts';
 import { ResourceRegistry } from '../kube/resource-registry.ts';
-import { deploymentController } from './deployment.ts';
 import { endpointsController } from './endpoints.ts';
 import { eventExpiryController } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { horizontalController } from './horizontal/index.ts';
 import { namespaceController, type NamespaceOptions } from './namespace.ts';
 import { podCollectionController } from './pod-collection.ts';
-import { replicaSetController } from './replica-set.ts';
 import { roleAggregationController } from './role-aggregation.ts';
 import { tokenSecretController, type TokenSecretOptions } from './token-secrets.ts';
+import { workloadControllers } from './workloads.ts';
 
 export interface ClusterOptions extends Omit<NamespaceOptions, 'registry'> {
   /** What is served: a list that stays, or the registry of a server with custom resources. */
@@ -36,8 +35,7 @@ function clusterControllers(
 ): Controller[] {
   const { issueToken, rootCertificate } = options;
   return [
-    deploymentController(env, recorder('deployment-controller')),
-    replicaSetController(env, recorder('replicaset-controller')),
+    ...workloadControllers(env, recorder),
     horizontalController(env, recorder('horizontal-pod-autoscaler'), {
       served: registry,
       metrics: options.metrics ?? noMetrics,

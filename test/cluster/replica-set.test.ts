@@ -5,7 +5,7 @@ import { controllerOf, timestamp } from '../../src/api/object.ts';
 import type { Pod } from '../../src/api/pods.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import { replicaSets, type ReplicaSet } from '../../src/api/kubernetes/workloads.ts';
-import { deletionCostAnnotation, rankForDeletion } from '../../src/cluster/replica-set-decisions.ts';
+import { deletionCostAnnotation, rankForDeletion } from '../../src/cluster/pod-state.ts';
 import { waitFor } from '../support/wait.ts';
 import { startTestCluster, type TestCluster } from './support.ts';
 

@@ -1,16 +1,19 @@
 /** Jobs and cron jobs. */
 import { deepEqual } from '../../base/json.ts';
 import type { KubernetesTypes } from '../generated/kubernetes-types.ts';
+import type { ObjectMeta } from '../object.ts';
 import type { Issue } from '../resource.ts';
 import { ageColumn, ageOf, ageSince, column, containerCells, formatAge, workloadColumns } from './cells.ts';
 import { kubernetesResource, oldOf, type KubernetesObject } from './define.ts';
+import { InvalidCronError, isTimeZone, parseCronSchedule } from './cron-schedule.ts';
+import { notNegative, notSupported, oneOf } from './field-issues.ts';
+import { jobIssues, jobLabels, jobSpecIssues, jobUpdateIssues, type JobSpec } from './job-validation.ts';
 import { defaultPodTemplate } from './pod-defaults.ts';
-import { podTemplateIssues } from './pod-validation.ts';
 import { formatSelector } from './selectors.ts';
 
 export type Job = KubernetesObject<'batch.v1.Job'>;
 export type CronJob = KubernetesObject<'batch.v1.CronJob'>;
-type JobSpec = KubernetesTypes['batch.v1.JobSpec'];
+type CronSpec = KubernetesTypes['batch.v1.CronJobSpec'];
 
 function defaultJobSpec(spec: JobSpec): void {
   if (spec.completions === undefined && spec.parallelism === undefined) spec.completions = 1;
@@ -19,27 +22,10 @@ function defaultJobSpec(spec: JobSpec): void {
   spec.completionMode ??= 'NonIndexed';
   spec.suspend ??= false;
   spec.podReplacementPolicy ??= spec.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed';
+  for (const rule of spec.podFailurePolicy?.rules ?? []) {
+    for (const condition of rule.onPodConditions ?? []) condition.status ??= 'True';
+  }
   defaultPodTemplate(spec.template);
-}
-
-function jobSpecIssues(spec: JobSpec | undefined, path: string): Issue[] {
-  const issues: Issue[] = [];
-  for (const member of ['parallelism', 'completions', 'backoffLimit', 'ttlSecondsAfterFinished'] as const) {
-    const value = spec?.[member];
-    if (value === undefined || value >= 0) continue;
-    const detail = 'must be greater than or equal to 0';
-    issues.push({ type: 'Invalid', path: `${path}.${member}`, value, detail });
-  }
-  issues.push(...podTemplateIssues(spec?.template, `${path}.template`));
-  const policy = spec?.template.spec?.restartPolicy;
-  if (policy === 'Always') {
-    issues.push({
-      type: 'Required',
-      path: `${path}.template.spec.restartPolicy`,
-      detail: 'valid values: "OnFailure", "Never"',
-    });
-  }
-  return issues;
 }
 
 function jobStatus(job: Job): string {
@@ -66,17 +52,6 @@ function runTime(job: Job, now: number): string {
   return formatAge((completionTime ? Date.parse(completionTime) : now) - Date.parse(startTime));
 }
 
-/** Labels that tie a job's pods to it; the old name is still what most selectors in the wild use. */
-function jobLabels(job: Job): { [key: string]: string } {
-  const { uid = '', name } = job.metadata;
-  return {
-    'batch.kubernetes.io/controller-uid': uid,
-    'batch.kubernetes.io/job-name': name,
-    'controller-uid': uid,
-    'job-name': name,
-  };
-}
-
 export const jobs = kubernetesResource('batch.v1.Job', {
   group: 'batch',
   plural: 'jobs',
@@ -92,28 +67,87 @@ export const jobs = kubernetesResource('batch.v1.Job', {
     formatSelector(job.spec?.selector),
   ],
   mutate(job, context) {
-    if (!job.spec) return;
-    defaultJobSpec(job.spec);
-    if (context.operation !== 'CREATE' || job.spec.manualSelector || !job.spec.template) return;
+    const { spec } = job;
+    if (!spec) return;
+    defaultJobSpec(spec);
+    if (context.operation !== 'CREATE' || !spec.template) return;
+    const own = spec.template.metadata?.labels ?? {};
+    if (Object.keys(own).length > 0 && Object.keys(job.metadata.labels ?? {}).length === 0) {
+      job.metadata.labels = { ...own };
+    }
+    if (spec.manualSelector) return;
     const labels = jobLabels(job);
-    const { template } = job.spec;
-    const own = 'batch.kubernetes.io/controller-uid';
-    template.metadata = { ...template.metadata, name: template.metadata?.name ?? '' };
-    template.metadata.labels = { ...template.metadata.labels, ...labels };
-    if (!template.metadata.name) delete (template.metadata as { name?: string }).name;
-    job.spec.selector ??= { matchLabels: { [own]: labels[own] ?? '' } };
+    // A template's metadata has no name, which ObjectMeta has to have.
+    spec.template.metadata = { ...spec.template.metadata, labels: { ...own, ...labels } } as ObjectMeta;
+    const key = 'batch.kubernetes.io/controller-uid';
+    spec.selector ??= { matchLabels: { [key]: labels[key] ?? '' } };
   },
   issues(job, context) {
-    const issues = jobSpecIssues(job.spec, 'spec');
-    const old = oldOf(job, context)?.spec;
-    for (const member of ['template', 'selector', 'completionMode'] as const) {
-      if (!old || deepEqual(old[member], job.spec?.[member])) continue;
-      const path = `spec.${member}`;
-      issues.push({ type: 'Invalid', path, value: job.spec?.[member], detail: 'field is immutable' });
-    }
-    return issues;
+    const old = oldOf(job, context);
+    if (!old) return jobIssues(job);
+    // What is stored was valid once, and most updates are of the status.
+    if (context.subresource === 'status' || deepEqual(old.spec, job.spec)) return [];
+    return [...jobIssues(job), ...jobUpdateIssues(job, old)];
   },
 });
+
+const maxCronName = 52;
+
+function cronIssues(cron: CronJob, old: CronJob | undefined): Issue[] {
+  const issues: Issue[] = [];
+  const { spec, metadata } = cron;
+  if (!old && metadata.name.length > maxCronName) {
+    const detail = `must be no more than ${maxCronName} characters`;
+    issues.push({ type: 'Invalid', path: 'metadata.name', value: metadata.name, detail });
+  }
+  if (!spec?.schedule) issues.push({ type: 'Required', path: 'spec.schedule', detail: '' });
+  else issues.push(...scheduleIssues(spec, old?.spec));
+  if (!spec) return issues;
+  const zone = spec.timeZone;
+  const zoneFault =
+    zone === undefined
+      ? undefined
+      : zone === ''
+        ? 'timeZone must be nil or non-empty string'
+        : zone.toLowerCase() === 'local'
+          ? 'timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones'
+          : isTimeZone(zone)
+            ? undefined
+            : `unknown time zone ${zone}`;
+  if (zoneFault) issues.push({ type: 'Invalid', path: 'spec.timeZone', value: zone, detail: zoneFault });
+  const numbers = [
+    'startingDeadlineSeconds',
+    'successfulJobsHistoryLimit',
+    'failedJobsHistoryLimit',
+  ] as const;
+  for (const member of numbers) issues.push(...notNegative(spec[member], `spec.${member}`));
+  const policies = ['Allow', 'Forbid', 'Replace'];
+  issues.push(...oneOf(spec.concurrencyPolicy, 'spec.concurrencyPolicy', policies));
+  const job = spec.jobTemplate?.spec;
+  if (job?.manualSelector) {
+    const path = 'spec.jobTemplate.spec.manualSelector';
+    issues.push(notSupported(true, path, ['nil', 'false']));
+  }
+  issues.push(...jobSpecIssues(job, 'spec.jobTemplate.spec'));
+  return issues;
+}
+
+function scheduleIssues(spec: CronSpec, old: CronSpec | undefined): Issue[] {
+  const { schedule, timeZone } = spec;
+  const path = 'spec.schedule';
+  const issues: Issue[] = [];
+  if (/\bTZ=|CRON_TZ=/.test(schedule) && old?.schedule !== schedule) {
+    const detail = 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead';
+    issues.push({ type: 'Invalid', path, value: schedule, detail });
+  }
+  try {
+    parseCronSchedule(schedule, timeZone !== undefined && isTimeZone(timeZone) ? timeZone : 'UTC');
+  } catch (error) {
+    if (!(error instanceof InvalidCronError)) throw error;
+    issues.push({ type: 'Invalid', path, value: schedule, detail: error.message });
+  }
+  return issues;
+}
 
 export const cronJobs = kubernetesResource('batch.v1.CronJob', {
   group: 'batch',
@@ -148,9 +182,9 @@ export const cronJobs = kubernetesResource('batch.v1.CronJob', {
     spec.failedJobsHistoryLimit ??= 1;
     defaultPodTemplate(spec.jobTemplate?.spec?.template);
   },
-  issues(job) {
-    const issues = jobSpecIssues(job.spec?.jobTemplate.spec, 'spec.jobTemplate.spec');
-    if (!job.spec?.schedule) issues.push({ type: 'Required', path: 'spec.schedule', detail: '' });
-    return issues;
+  issues(cron, context) {
+    const old = oldOf(cron, context);
+    if (old && (context.subresource === 'status' || deepEqual(old.spec, cron.spec))) return [];
+    return cronIssues(cron, old);
   },
 });

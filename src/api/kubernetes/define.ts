@@ -45,6 +45,13 @@ export function kubernetesResource<K extends ObjectTypeName>(
   };
 }
 
+/** The scale subresource of workloads. */
+export const workloadScale = {
+  specReplicas: '.spec.replicas',
+  statusReplicas: '.status.replicas',
+  labelSelector: '.spec.selector',
+} as const;
+
 /** The stored object of an update, as the kind's type. */
 export function oldOf<T extends KubeObject>(_object: T, context: AdmissionContext): T | undefined {
   return context.old as T | undefined;

@@ -16,7 +16,14 @@ import { clusterRoleBindings, clusterRoles, roleBindings, roles } from './rbac.t
 import { persistentVolumeClaims, persistentVolumes } from './resources.ts';
 import { endpoints, endpointSlices, services } from './services.ts';
 import { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhook-configurations.ts';
-import { controllerRevisions, daemonSets, deployments, replicaSets, statefulSets } from './workloads.ts';
+import {
+  controllerRevisions,
+  daemonSets,
+  deployments,
+  replicaSets,
+  replicationControllers,
+  statefulSets,
+} from './workloads.ts';
 
 export * from './autoscaling.ts';
 export * from './batch.ts';
@@ -51,6 +58,7 @@ export const kubernetesResources: readonly ResourceDef[] = [
   persistentVolumeClaims,
   resourceQuotas,
   limitRanges,
+  replicationControllers,
   deployments,
   replicaSets,
   statefulSets,

@@ -1,104 +1,21 @@
-/** Resources of the apps group. */
+/** The workloads that keep a number of equal pods, and the record of a workload's revisions. */
 import { deepEqual } from '../../base/json.ts';
-import type { KubernetesTypes } from '../generated/kubernetes-types.ts';
 import { controllerOf } from '../object.ts';
 import type { Issue } from '../resource.ts';
 import { ageColumn, ageOf, column, containerCells, integerColumn, workloadColumns } from './cells.ts';
-import { kubernetesResource, oldOf, type KubernetesObject } from './define.ts';
-import { defaultPodTemplate, type PodTemplateSpec } from './pod-defaults.ts';
-import { podTemplateIssues } from './pod-validation.ts';
-import {
-  formatLabels,
-  formatSelector,
-  isEmptySelector,
-  matchesSelector,
-  selectorIssues,
-} from './selectors.ts';
-import type { LabelSelector } from './selectors.ts';
+import { kubernetesResource, oldOf, workloadScale as scale, type KubernetesObject } from './define.ts';
+import { immutable, notNegative } from './field-issues.ts';
+import { defaultPodTemplate } from './pod-defaults.ts';
+import { formatLabels, formatSelector, matchesLabels } from './selectors.ts';
+import { alwaysRestartIssues, deploymentStrategyIssues, workloadIssues } from './workload-validation.ts';
+
+export { daemonSets, type DaemonSet } from './daemon-sets.ts';
+export { statefulSets, type StatefulSet } from './stateful-sets.ts';
 
 export type Deployment = KubernetesObject<'apps.v1.Deployment'>;
 export type ReplicaSet = KubernetesObject<'apps.v1.ReplicaSet'>;
-export type StatefulSet = KubernetesObject<'apps.v1.StatefulSet'>;
-export type DaemonSet = KubernetesObject<'apps.v1.DaemonSet'>;
+export type ReplicationController = KubernetesObject<'core.v1.ReplicationController'>;
 export type ControllerRevision = KubernetesObject<'apps.v1.ControllerRevision'>;
-type DeploymentStrategy = KubernetesTypes['apps.v1.DeploymentStrategy'];
-
-const scale = {
-  specReplicas: '.spec.replicas',
-  statusReplicas: '.status.replicas',
-  labelSelector: '.spec.selector',
-} as const;
-
-function notNegative(value: number | undefined, path: string): Issue[] {
-  if (value === undefined || value >= 0) return [];
-  return [{ type: 'Invalid', path, value, detail: 'must be greater than or equal to 0' }];
-}
-
-/** Faults of what every workload has: selector and template that fit each other, template that restarts. */
-function workloadIssues(
-  spec: { selector?: LabelSelector; template?: PodTemplateSpec } | undefined,
-  old: { selector?: LabelSelector } | undefined,
-): Issue[] {
-  if (!spec?.selector) return [{ type: 'Required', path: 'spec.selector', detail: '' }];
-  const { selector, template } = spec;
-  const issues = selectorIssues(selector, 'spec.selector');
-  if (isEmptySelector(selector)) {
-    const detail = 'empty selector is invalid for deployment';
-    issues.push({ type: 'Invalid', path: 'spec.selector', value: selector, detail });
-  }
-  const labels = template?.metadata?.labels ?? {};
-  if (template && !matchesSelector(selector, labels)) {
-    const detail = '`selector` does not match template `labels`';
-    issues.push({ type: 'Invalid', path: 'spec.template.metadata.labels', value: labels, detail });
-  }
-  if (old && !deepEqual(old.selector, selector)) {
-    issues.push({ type: 'Invalid', path: 'spec.selector', value: selector, detail: 'field is immutable' });
-  }
-  issues.push(...podTemplateIssues(template, 'spec.template'));
-  const policy = template?.spec?.restartPolicy;
-  if (policy === 'OnFailure' || policy === 'Never') {
-    const path = 'spec.template.spec.restartPolicy';
-    issues.push({ type: 'NotSupported', path, value: policy, detail: 'supported values: "Always"' });
-  }
-  return issues;
-}
-
-/** Whether text or number is a count or a percentage. */
-function countFault(value: number | string, path: string): Issue[] {
-  if (typeof value === 'number') return notNegative(value, path);
-  if (/^\d+%$/.test(value)) return [];
-  const detail =
-    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%', or '93%', regex used for validation is '[0-9]+%')";
-  return [{ type: 'Invalid', path, value, detail }];
-}
-
-function strategyIssues(strategy: DeploymentStrategy | undefined): Issue[] {
-  const at = 'spec.strategy';
-  const type = strategy?.type ?? 'RollingUpdate';
-  if (type === 'Recreate') {
-    if (!strategy?.rollingUpdate) return [];
-    const detail = "may not be specified when strategy `type` is 'Recreate'";
-    return [{ type: 'Forbidden', path: `${at}.rollingUpdate`, detail }];
-  }
-  if (type !== 'RollingUpdate') {
-    const detail = 'supported values: "Recreate", "RollingUpdate"';
-    return [{ type: 'NotSupported', path: `${at}.type`, value: type, detail }];
-  }
-  const { maxSurge = 0, maxUnavailable = 0 } = strategy?.rollingUpdate ?? {};
-  const path = `${at}.rollingUpdate.maxUnavailable`;
-  const issues = [
-    ...countFault(maxUnavailable, path),
-    ...countFault(maxSurge, `${at}.rollingUpdate.maxSurge`),
-  ];
-  if (Number.parseInt(String(maxSurge), 10) === 0 && Number.parseInt(String(maxUnavailable), 10) === 0) {
-    const detail = 'may not be 0 when `maxSurge` is 0';
-    issues.push({ type: 'Invalid', path, value: maxUnavailable, detail });
-  }
-  if (/^\d{4,}%$|^[2-9]\d\d%$|^1(?!00)\d\d%$/.test(String(maxUnavailable))) {
-    issues.push({ type: 'Invalid', path, value: maxUnavailable, detail: 'must not be greater than 100%' });
-  }
-  return issues;
-}
 
 export const deployments = kubernetesResource('apps.v1.Deployment', {
   group: 'apps',
@@ -137,15 +54,16 @@ export const deployments = kubernetesResource('apps.v1.Deployment', {
     defaultPodTemplate(spec.template);
   },
   issues(deployment, context) {
+    if (context.subresource === 'status') return [];
     const spec = deployment.spec;
     const deadline = spec?.progressDeadlineSeconds;
     const issues = [
-      ...workloadIssues(spec, oldOf(deployment, context)?.spec),
+      ...workloadIssues(spec, oldOf(deployment, context)?.spec, 'deployment'),
       ...notNegative(spec?.replicas, 'spec.replicas'),
       ...notNegative(spec?.minReadySeconds, 'spec.minReadySeconds'),
       ...notNegative(spec?.revisionHistoryLimit, 'spec.revisionHistoryLimit'),
       ...notNegative(deadline, 'spec.progressDeadlineSeconds'),
-      ...strategyIssues(spec?.strategy),
+      ...deploymentStrategyIssues(spec?.strategy),
     ];
     if (deadline !== undefined && deadline <= (spec?.minReadySeconds ?? 0)) {
       const detail = 'must be greater than minReadySeconds';
@@ -181,86 +99,69 @@ export const replicaSets = kubernetesResource('apps.v1.ReplicaSet', {
     defaultPodTemplate(set.spec?.template);
     if (context.operation === 'CREATE') set.status = { replicas: 0 };
   },
-  issues: (set, context) => [
-    ...workloadIssues(set.spec, oldOf(set, context)?.spec),
-    ...notNegative(set.spec?.replicas, 'spec.replicas'),
-    ...notNegative(set.spec?.minReadySeconds, 'spec.minReadySeconds'),
-  ],
+  issues(set, context) {
+    if (context.subresource === 'status') return [];
+    return [
+      ...workloadIssues(set.spec, oldOf(set, context)?.spec, 'deployment'),
+      ...notNegative(set.spec?.replicas, 'spec.replicas'),
+      ...notNegative(set.spec?.minReadySeconds, 'spec.minReadySeconds'),
+    ];
+  },
 });
 
-export const statefulSets = kubernetesResource('apps.v1.StatefulSet', {
-  group: 'apps',
-  plural: 'statefulsets',
-  shortNames: ['sts'],
+function controllerIssues({ spec }: ReplicationController): Issue[] {
+  const { selector = {}, template } = spec ?? {};
+  const issues: Issue[] = [];
+  if (Object.keys(selector).length === 0)
+    issues.push({ type: 'Required', path: 'spec.selector', detail: '' });
+  const labels = template?.metadata?.labels ?? {};
+  if (template && !matchesLabels(selector, labels)) {
+    const detail = '`selector` does not match template `labels`';
+    issues.push({ type: 'Invalid', path: 'spec.template.metadata.labels', value: labels, detail });
+  }
+  if (!template) issues.push({ type: 'Required', path: 'spec.template', detail: '' });
+  else issues.push(...alwaysRestartIssues(template));
+  return issues;
+}
+
+export const replicationControllers = kubernetesResource('core.v1.ReplicationController', {
+  plural: 'replicationcontrollers',
+  shortNames: ['rc'],
   categories: ['all'],
   subresources: { status: true, scale },
-  columns: [column('Ready'), ageColumn, column('Containers', 'wide'), column('Images', 'wide')],
-  cells: (set, now) => [
-    `${set.status?.readyReplicas ?? 0}/${set.spec?.replicas ?? 1}`,
-    ageOf(set, now),
-    ...containerCells(set.spec?.template.spec),
-  ],
-  mutate(set) {
-    const spec = set.spec;
-    if (!spec) return;
-    spec.replicas ??= 1;
-    spec.revisionHistoryLimit ??= 10;
-    spec.podManagementPolicy ??= 'OrderedReady';
-    spec.updateStrategy ??= {};
-    spec.updateStrategy.type ??= 'RollingUpdate';
-    if (spec.updateStrategy.type === 'RollingUpdate') {
-      spec.updateStrategy.rollingUpdate ??= {};
-      spec.updateStrategy.rollingUpdate.partition ??= 0;
-    }
-    defaultPodTemplate(spec.template);
-  },
-  issues: (set, context) => [
-    ...workloadIssues(set.spec, oldOf(set, context)?.spec),
-    ...notNegative(set.spec?.replicas, 'spec.replicas'),
-  ],
-});
-
-export const daemonSets = kubernetesResource('apps.v1.DaemonSet', {
-  group: 'apps',
-  plural: 'daemonsets',
-  shortNames: ['ds'],
-  categories: ['all'],
-  subresources: { status: true },
   columns: [
     integerColumn('Desired'),
     integerColumn('Current'),
     integerColumn('Ready'),
-    integerColumn('Up-to-date'),
-    integerColumn('Available'),
-    column('Node Selector'),
     ageColumn,
     ...workloadColumns,
   ],
-  cells: (set, now) => [
-    set.status?.desiredNumberScheduled ?? 0,
-    set.status?.currentNumberScheduled ?? 0,
-    set.status?.numberReady ?? 0,
-    set.status?.updatedNumberScheduled ?? 0,
-    set.status?.numberAvailable ?? 0,
-    formatLabels(set.spec?.template.spec?.nodeSelector),
-    ageOf(set, now),
-    ...containerCells(set.spec?.template.spec),
-    formatSelector(set.spec?.selector),
+  cells: (item, now) => [
+    item.spec?.replicas ?? 1,
+    item.status?.replicas ?? 0,
+    item.status?.readyReplicas ?? 0,
+    ageOf(item, now),
+    ...containerCells(item.spec?.template?.spec),
+    formatLabels(item.spec?.selector),
   ],
-  mutate(set) {
-    const spec = set.spec;
+  mutate(item, context) {
+    const { spec, metadata } = item;
+    if (context.operation === 'CREATE') item.status = { replicas: 0 };
     if (!spec) return;
-    spec.revisionHistoryLimit ??= 10;
-    spec.updateStrategy ??= {};
-    spec.updateStrategy.type ??= 'RollingUpdate';
-    if (spec.updateStrategy.type === 'RollingUpdate') {
-      spec.updateStrategy.rollingUpdate ??= {};
-      spec.updateStrategy.rollingUpdate.maxUnavailable ??= 1;
-      spec.updateStrategy.rollingUpdate.maxSurge ??= 0;
-    }
+    spec.replicas ??= 1;
+    const labels = spec.template?.metadata?.labels;
+    if (labels && Object.keys(spec.selector ?? {}).length === 0) spec.selector = { ...labels };
+    if (labels && Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = { ...labels };
     defaultPodTemplate(spec.template);
   },
-  issues: (set, context) => workloadIssues(set.spec, oldOf(set, context)?.spec),
+  issues(item, context) {
+    if (context.subresource === 'status') return [];
+    return [
+      ...controllerIssues(item),
+      ...notNegative(item.spec?.replicas, 'spec.replicas'),
+      ...notNegative(item.spec?.minReadySeconds, 'spec.minReadySeconds'),
+    ];
+  },
 });
 
 export const controllerRevisions = kubernetesResource('apps.v1.ControllerRevision', {
@@ -268,6 +169,15 @@ export const controllerRevisions = kubernetesResource('apps.v1.ControllerRevisio
   plural: 'controllerrevisions',
   tracksGeneration: false,
   columns: [column('Controller'), integerColumn('Revision'), ageColumn],
+  issues(revision, context) {
+    const old = oldOf(revision, context);
+    const issues = notNegative(revision.revision, 'revision');
+    if (revision.data === undefined) {
+      issues.push({ type: 'Required', path: 'data', detail: 'data is mandatory' });
+    }
+    if (old && !deepEqual(old.data, revision.data)) issues.push(immutable(revision.data, 'data'));
+    return issues;
+  },
   cells: (revision, now) => {
     const owner = controllerOf(revision);
     const group = owner?.apiVersion.split('/').at(-2);

@@ -8,10 +8,10 @@ const maxPrefix = 58;
 
 /**
  * A pod of a template, named and owned. The name is drawn here and not by the server, so that the caller knows it
- * before the request goes out.
+ * before the request goes out. It begins with `stem`, by default the owner's name.
  */
-export function makePod(owner: KubeObject, template: PodTemplateSpec): Pod {
-  const generateName = `${owner.metadata.name}-`;
+export function makePod(owner: KubeObject, template: PodTemplateSpec, stem = owner.metadata.name): Pod {
+  const generateName = `${stem}-`;
   const { labels, annotations, finalizers } = template.metadata ?? {};
   return {
     apiVersion: 'v1',
