@@ -33,6 +33,8 @@ import { startControllers } from './kube/controller/kernel.ts';
 import { makeAccess } from './kube/server/access.ts';
 import { admissionPlugins } from './kube/server/admission/index.ts';
 import { startApiServer } from './kube/server/api-server.ts';
+import { serviceAccountPlugin } from './kube/server/admission/service-account.ts';
+import { podTokenSource } from './kube/server/authentication/pod-tokens.ts';
 import { ensureTokenKey } from './kube/server/authentication/token-key.ts';
 import { TokenRequests, tokenSubresource } from './kube/server/authentication/token-request.ts';
 import { escalationPlugin } from './kube/server/authorization/escalation.ts';
@@ -44,7 +46,8 @@ import { ApiService } from './kube/server/service/service.ts';
 import { AdmissionWebhooks } from './kube/server/webhooks/index.ts';
 import { sqliteBackend } from './kube/store/sqlite.ts';
 import { Store } from './kube/store/store.ts';
-import { startNodeAgent } from './node/agent.ts';
+import { startNodeAgent, type NodeAgent } from './node/agent.ts';
+import { makeApiEnvironment, makePodKubeconfig, type ApiAddress } from './node/api-environment.ts';
 import { imageCacheController } from './node/image-cache.ts';
 import { removeLeftovers as removeNodeLeftovers } from './node/leftovers.ts';
 import { startRegistry, type Registry } from './registry/server.ts';
@@ -132,7 +135,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   closers.defer(() => store.close());
   options.owned?.();
   const access = makeAccess({ store, clock, key: ensureTokenKey(join(data, 'pki')) });
-  const plugins = [escalationPlugin(access.authorizer), ...admissionPlugins];
+  const plugins = [escalationPlugin(access.authorizer), serviceAccountPlugin(store), ...admissionPlugins];
   const webhooks = new AdmissionWebhooks({ store, log });
   closers.defer(() => webhooks.close());
   const service = new ApiService({ store, resources, clock, plugins, webhooks });
@@ -170,37 +173,49 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   closers.defer(() => gateway.close(closeGraceMs));
   done('gateway and registry listening');
 
+  // Pods are told where the API is, which is started after them.
+  const apiAddress = Promise.withResolvers<ApiAddress>();
+  apiAddress.promise.catch(() => undefined);
   // Serving is started later, on top of pods.
   let announce = (_pod: Pod): void => {};
-  const agent = await startNodeAgent({
+  const nodeName = hostname().toLowerCase();
+  const agent: NodeAgent = await startNodeAgent({
     client,
     informers,
     clock,
     log,
     dataDir: data,
-    nodeName: hostname().toLowerCase(),
+    nodeName,
     driver: options.driver,
     images,
     announce: (pod) => announce(pod),
     beforeStop: (pod) => gateway.drain(pod.metadata.uid ?? '', drainTime(pod)),
+    token: podTokenSource({ tokens: access.tokens, informers, clock, nodeName }),
+    serviceEnv: async (pod) =>
+      makeApiEnvironment(await apiAddress.promise, pod, agent.driver.name === 'process'),
+    kubeconfig: async (dir) => makePodKubeconfig(await apiAddress.promise, dir),
   });
   closers.defer(() => agent.close({ removePods: true }));
+  closers.defer(() => apiAddress.reject(new Error('the platform stops')));
   const podRegistry = await startPodRegistry(agent.hostAddress, registry, imageStore, log);
   if (podRegistry) closers.defer(() => podRegistry.close());
   done(`node registered, pods run by the ${agent.driver.name} driver`);
 
-  const pki = ensurePki(join(data, 'pki'), { hosts: [options.api.host] });
+  const pki = ensurePki(join(data, 'pki'), { hosts: [options.api.host, agent.hostAddress] });
   const api = await startApiServer({
     service,
     pki,
     access,
     subresources: [tokenSubresource(tokenRequests, clock), ...podStreamHandlers(service, agent.streams)],
     ...options.api,
+    moreHosts: podHosts(options.api.host, agent.hostAddress),
     logs: agent.logs,
     metrics: agent.metrics,
     log,
   });
   closers.defer(() => api.close());
+  const podAddress = { host: agent.hostAddress, port: api.port };
+  apiAddress.resolve(podAddress);
   const kubeconfig = join(data, 'kubeconfig');
   writeKubeconfig(kubeconfig, { server: api.url, ca: pki.ca.cert, cert: pki.admin.cert, key: pki.admin.key });
   done('Kubernetes API serving');
@@ -210,6 +225,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     metrics: agent.metrics,
     resources: service.registry,
     rootCertificate: pki.ca.cert,
+    apiAddress: podAddress,
     issueToken: (claims) => access.tokens.issueForSecret(claims),
   });
   closers.defer(() => cluster.stop());
@@ -296,6 +312,12 @@ async function startPodRegistry(
   const podRegistry = await startRegistry({ store, host: hostAddress, port: registry.address.port, log });
   store.addAlias(`${hostAddress}:${podRegistry.address.port}`);
   return podRegistry;
+}
+
+/** Where the API listens besides its own address, so that pods with a network of their own reach it. */
+function podHosts(apiHost: string, hostAddress: string): string[] {
+  const covered = [hostAddress, '0.0.0.0', '::'].includes(apiHost);
+  return covered ? [] : [hostAddress];
 }
 
 /** Brokers are reached by the name that Knative gives them, on the listener for cluster-local names. */

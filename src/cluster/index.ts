@@ -9,6 +9,11 @@ import { endpointsController } from './endpoints.ts';
 import { eventExpiryController } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { horizontalController } from './horizontal/index.ts';
+import {
+  ensureKubernetesService,
+  kubernetesServiceController,
+  type ApiAddress,
+} from './kubernetes-service.ts';
 import { namespaceController, type NamespaceOptions } from './namespace.ts';
 import { podCollectionController } from './pod-collection.ts';
 import { roleAggregationController } from './role-aggregation.ts';
@@ -18,6 +23,8 @@ import { workloadControllers } from './workloads.ts';
 export interface ClusterOptions extends Omit<NamespaceOptions, 'registry'> {
   /** What is served: a list that stays, or the registry of a server with custom resources. */
   readonly resources: readonly ResourceDef[] | ResourceRegistry;
+  /** Where pods reach the API: what the Service `kubernetes` leads to. Without it there is no such Service. */
+  readonly apiAddress?: ApiAddress;
   /** Signs tokens for Secrets; without it they are not filled. */
   readonly issueToken?: TokenSecretOptions['issue'];
   /** What pods use, for HorizontalPodAutoscalers. Default: nothing is known. */
@@ -33,7 +40,7 @@ function clusterControllers(
   registry: ResourceRegistry,
   recorder: (component: string) => EventRecorder,
 ): Controller[] {
-  const { issueToken, rootCertificate } = options;
+  const { apiAddress, issueToken, rootCertificate } = options;
   return [
     ...workloadControllers(env, recorder),
     horizontalController(env, recorder('horizontal-pod-autoscaler'), {
@@ -45,6 +52,7 @@ function clusterControllers(
     podCollectionController(env),
     eventExpiryController(env),
     roleAggregationController(env),
+    ...(apiAddress ? [kubernetesServiceController(env, apiAddress)] : []),
     ...(issueToken && rootCertificate !== undefined
       ? [tokenSecretController(env, { issue: issueToken, rootCertificate })]
       : []),
@@ -72,6 +80,7 @@ export async function startCluster(env: ControllerEnv, options: ClusterOptions):
   const [kernel] = await Promise.all([
     startControllers(clusterControllers(env, options, registry, recorder), env),
     collector.start(),
+    options.apiAddress && ensureKubernetesService(env, options.apiAddress),
   ]);
   return {
     stats: () => kernel.stats(),

@@ -14,7 +14,9 @@ import { isPodTerminal, type Pod } from '../api/pods.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import type { Client } from '../kube/client/client.ts';
 import type { Informers } from '../kube/client/informer.ts';
+import { whenPresent } from '../kube/client/when-present.ts';
 import { Recorder } from '../kube/controller/recorder.ts';
+import { rootCertificateName } from '../kube/server/admission/service-account.ts';
 import type { LogSource } from '../kube/server/logs.ts';
 import type { PodStreamSource } from '../kube/server/pod-streams/source.ts';
 import { StartQueue } from './admission.ts';
@@ -27,6 +29,7 @@ import { LogStore } from './logs/log-store.ts';
 import { MetricsSampler } from './metrics.ts';
 import { NodeKeeper } from './node-keeper.ts';
 import { readMachine } from './node-object.ts';
+import { PodTokens } from './pod-tokens.ts';
 import { PodWorker } from './pod-worker.ts';
 import { loadPods } from './saved-pod.ts';
 import { whyUnschedulable } from './scheduling.ts';
@@ -55,11 +58,16 @@ export interface NodeAgentOptions {
   /** The environment of Knapsack: only PATH is used, to find programs. */
   readonly hostEnv?: Readonly<Record<string, string | undefined>>;
   /** Variables for every container that does not turn service links off: `KUBERNETES_SERVICE_HOST`… */
-  readonly serviceEnv?: (pod: Pod) => ReadonlyMap<string, string>;
+  readonly serviceEnv?: WorkerEnv['serviceEnv'];
   /** What /etc/resolv.conf says in pods with their own network. Default: the host's servers that they can reach. */
   readonly dns?: (pod: Pod) => SandboxSpec['dns'];
   /** Tokens for projected service account volumes. Without it such files are left out. */
   readonly token?: TokenSource;
+  /**
+   * Text of a kubeconfig for the token and certificate in a directory. The process driver, which cannot mount, puts it
+   * beside them.
+   */
+  readonly kubeconfig?: (dir: string) => Promise<string>;
 }
 
 export interface NodeAgent {
@@ -77,6 +85,9 @@ export interface NodeAgent {
    */
   close(options: { removePods: boolean; graceMs?: number }): Promise<void>;
 }
+
+/** The shortest token lives ten minutes, of which two are left when it is replaced. */
+const tokenCheckMs = 30_000;
 
 /** Resolves when the Node is registered and what an earlier agent left is adopted or removed. Throws NODE_NO_DRIVER. */
 export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAgent> {
@@ -112,6 +123,7 @@ class Agent implements NodeAgent {
   readonly #recorder: Recorder;
   readonly #logStore: LogStore;
   readonly #env: WorkerEnv;
+  readonly #tokens: PodTokens | undefined;
   /** By pod uid. */
   readonly #workers = new Map<string, PodWorker>();
   readonly #unsubscribe: (() => void)[] = [];
@@ -140,6 +152,7 @@ class Agent implements NodeAgent {
       nodeLabels: () => this.#node?.metadata.labels,
     });
     this.streams = new PodStreams((namespace, name) => this.#find(namespace, name));
+    this.#tokens = options.token && new PodTokens(options.token, clock);
     this.#env = {
       client,
       clock,
@@ -149,8 +162,9 @@ class Agent implements NodeAgent {
       recorder: this.#recorder,
       logs: this.#logStore,
       starts: new StartQueue(clock, 2 * availableParallelism()),
-      readData: dataReader(client),
-      token: options.token,
+      readData: dataReader(client, options.informers, clock),
+      token: this.#tokens?.get,
+      kubeconfig: driver.name === 'process' ? options.kubeconfig : undefined,
       beforeStop: options.beforeStop,
       announce: options.announce,
       podsDir: this.#podsDir,
@@ -187,6 +201,17 @@ class Agent implements NodeAgent {
       informers.for(configMaps).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
       informers.for(secrets).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
     );
+    if (this.#tokens) this.#watchTokens(this.#tokens);
+  }
+
+  /** Looks for tokens that near their end, and writes new ones. */
+  #watchTokens(tokens: PodTokens): void {
+    const look = (): void => {
+      for (const uid of tokens.stale(new Set(this.#workers.keys()))) this.#workers.get(uid)?.refreshVolumes();
+      cancel = this.#options.clock.after(tokenCheckMs, look);
+    };
+    let cancel = this.#options.clock.after(tokenCheckMs, look);
+    this.#unsubscribe.push(() => cancel());
   }
 
   #find(namespace: string, name: string): PodWorker | undefined {
@@ -306,10 +331,17 @@ class Agent implements NodeAgent {
   }
 }
 
+/** How long what every new namespace gets may take to appear, ms. */
+const namespaceSetupMs = 2000;
+
 /** ConfigMaps and Secrets as bytes. Read when needed, so that one made just before its pod is never missed. */
-function dataReader(client: Client): DataReader {
+function dataReader(client: Client, informers: Informers, clock: Clock): DataReader {
   return async (kind, namespace, name) => {
     try {
+      if (kind === 'configmap' && name === rootCertificateName) {
+        // Every namespace gets it, a moment after it is made: better to wait than to fail a pod that is as quick.
+        await whenPresent(informers.for(configMaps), `${namespace}/${name}`, clock, namespaceSetupMs);
+      }
       const data = new Map<string, Buffer>();
       if (kind === 'secret') {
         const secret = await client.get(secrets, { namespace, name });

@@ -80,7 +80,7 @@ export async function makeContainerSpec(
   const { image, sandbox, volumes, logPath } = parts;
   const references = await readReferences(env, pod, container);
   const facts = env.facts(sandbox.ip);
-  const services = env.serviceEnv(pod);
+  const services = await env.serviceEnv(pod);
   const variables = makeEnvironment(pod, container, image.config, services, references, facts);
   const [firstPort] = container.ports ?? [];
   if (sandbox.portMap && firstPort && !variables.has('PORT')) {

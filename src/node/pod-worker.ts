@@ -71,6 +71,7 @@ export class PodWorker implements PodContext {
         pod,
         read: env.readData,
         token: env.token,
+        kubeconfig: env.kubeconfig,
         facts: () => env.facts(this.#sandbox.made?.ip ?? ''),
       }),
     );

@@ -2,6 +2,7 @@
 import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
 import type { Pod } from '../api/pods.ts';
 import { KnapsackError } from '../base/errors.ts';
+import { ApiError } from '../kube/api-error.ts';
 import { fieldValue, resourceValue, type NodeFacts } from './environment.ts';
 import type { FileSource, VolumeFile } from './volumes.ts';
 
@@ -28,6 +29,8 @@ interface Source {
   readonly pod: Pod;
   readonly read: DataReader;
   readonly token: TokenSource | undefined;
+  /** Text of a kubeconfig for the token and certificate in a directory, where pods cannot have them at the usual path. */
+  readonly kubeconfig: ((dir: string) => Promise<string>) | undefined;
   readonly facts: () => NodeFacts;
 }
 
@@ -35,7 +38,7 @@ const defaultFileMode = 0o644;
 
 /** Makes the reader of a pod's volume files. */
 export function fileSource(source: Source): FileSource {
-  return async (volume) => {
+  return async (volume, dir) => {
     const { configMap, secret, downwardAPI, projected } = volume;
     if (configMap) {
       const mode = configMap.defaultMode ?? defaultFileMode;
@@ -59,6 +62,11 @@ export function fileSource(source: Source): FileSource {
         return part.serviceAccountToken ? tokenFile(source, part.serviceAccountToken, mode) : [];
       }),
     );
+    const own = projected?.sources?.some((part) => part.serviceAccountToken?.path === 'token');
+    if (own && source.kubeconfig && source.token) {
+      const content = Buffer.from(await source.kubeconfig(dir));
+      files.push([{ path: 'kubeconfig', content, mode }]);
+    }
     return files.flat();
   };
 }
@@ -108,6 +116,9 @@ async function tokenFile(
     audience: part.audience,
     expirationSeconds: part.expirationSeconds ?? 3600,
     pod: { name: pod.metadata.name, uid: pod.metadata.uid ?? '' },
+  }).catch((error: unknown) => {
+    if (!(error instanceof ApiError)) throw error;
+    throw new KnapsackError('NODE_CONTAINER_CONFIG', `failed to fetch token: ${error.message}`);
   });
   return [{ path: part.path, content: Buffer.from(text), mode }];
 }

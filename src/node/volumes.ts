@@ -37,8 +37,8 @@ export interface VolumeFile {
   readonly mode: number;
 }
 
-/** Reads what the volume's files come from. Throws NODE_CONTAINER_CONFIG when it does not exist and is not optional. */
-export type FileSource = (volume: Volume) => Promise<readonly VolumeFile[]>;
+/** Reads what the volume's files come from; `dir` is where they will be. Throws NODE_CONTAINER_CONFIG when it does not exist and is not optional. */
+export type FileSource = (volume: Volume, dir: string) => Promise<readonly VolumeFile[]>;
 
 const memoryRoot = '/dev/shm';
 
@@ -79,7 +79,7 @@ export class PodVolumes {
   async refresh(): Promise<void> {
     for (const volume of this.#pod.spec?.volumes ?? []) {
       const path = this.#paths.get(volume.name);
-      if (path && hasFiles(volume)) writeAtomically(path, await this.#files(volume), this.#group);
+      if (path && hasFiles(volume)) writeAtomically(path, await this.#files(volume, path), this.#group);
     }
   }
 
@@ -92,7 +92,7 @@ export class PodVolumes {
     if (volume.hostPath) return hostPath(volume.hostPath);
     const path = join(this.#baseOf(volume), volume.name);
     if (hasFiles(volume)) {
-      const files = await this.#files(volume);
+      const files = await this.#files(volume, path);
       mkdirSync(path, { recursive: true });
       chmodSync(path, 0o755);
       writeAtomically(path, files, this.#group);

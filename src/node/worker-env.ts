@@ -22,6 +22,8 @@ export interface WorkerEnv {
   readonly starts: StartQueue;
   readonly readData: DataReader;
   readonly token: TokenSource | undefined;
+  /** Text of a kubeconfig beside a pod's token, on a driver whose pods see the machine's files. */
+  readonly kubeconfig: ((dir: string) => Promise<string>) | undefined;
   /** Called before a deleted pod's containers are told to stop; the grace period bounds it. */
   readonly beforeStop: ((pod: Pod) => Promise<void>) | undefined;
   /** Called with each new status of a pod before it is written; metadata carries the port map, if there is one. */
@@ -34,7 +36,7 @@ export interface WorkerEnv {
   readonly nodeName: string;
   facts(podIP: string): NodeFacts;
   /** `KUBERNETES_SERVICE_HOST` and its kin for the containers of a pod. */
-  serviceEnv(pod: Pod): ReadonlyMap<string, string>;
+  serviceEnv(pod: Pod): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>>;
   dns(pod: Pod): SandboxSpec['dns'];
   /** A pod no longer uses what it asked for: one that waits may fit now. */
   freed(): void;

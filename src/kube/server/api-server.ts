@@ -35,6 +35,8 @@ export interface ApiServerOptions {
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
+  /** Further addresses to serve on, on the same port: the one that pods reach this machine by. */
+  readonly moreHosts?: readonly string[];
   /** Output of containers; without it `kubectl logs` gets 503. */
   readonly logs?: LogSource;
   /** Actions on objects: eviction, tokens, streams of pods. */
@@ -63,8 +65,31 @@ const closeGraceMs = 2000;
 
 /** Starts serving. Throws CLI_PORT_TAKEN when another program holds the port. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { pki, host, log } = options;
+  const { host, moreHosts = [] } = options;
   const handler = new RequestHandler(options);
+  const server = makeListener(options, handler);
+  await listen(server, host, options.port);
+  const { port } = server.address() as AddressInfo;
+  const servers = [server];
+  try {
+    for (const other of moreHosts) {
+      const further = makeListener(options, handler);
+      await listen(further, other, port);
+      servers.push(further);
+    }
+  } catch (error) {
+    await Promise.all(servers.map((started) => close(started, handler)));
+    throw error;
+  }
+  const name = host.includes(':') ? `[${host}]` : host;
+  return {
+    url: `https://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : name}:${port}`,
+    port,
+    close: async () => void (await Promise.all(servers.map((started) => close(started, handler)))),
+  };
+}
+
+function makeListener({ pki, log }: ApiServerOptions, handler: RequestHandler): Server {
   const server = createServer(
     {
       key: pki.server.key,
@@ -85,14 +110,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   );
   server.on('upgrade', (request, socket: Socket, head) => handler.upgrade(request, socket, head));
   server.on('tlsClientError', (error) => log.debug({ error: messageOf(error) }, 'TLS handshake failed'));
-  await listen(server, host, options.port);
-  const { port } = server.address() as AddressInfo;
-  const name = host.includes(':') ? `[${host}]` : host;
-  return {
-    url: `https://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : name}:${port}`,
-    port,
-    close: () => close(server, handler),
-  };
+  return server;
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {
