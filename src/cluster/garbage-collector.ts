@@ -28,7 +28,7 @@ const concurrency = 16;
 interface Source {
   readonly def: ResourceDef;
   readonly informer: Informer<KubeObject>;
-  readonly unsubscribe: () => void;
+  unsubscribe: () => void;
 }
 
 interface Place {
@@ -65,10 +65,11 @@ export class GarbageCollector {
 
   #follow(def: ResourceDef): void {
     const informer = this.#env.informers.for(def);
-    const unsubscribe = informer.onChange((change) => this.#note(source, change));
-    const source: Source = { def, informer, unsubscribe };
+    const source: Source = { def, informer, unsubscribe: () => undefined };
     this.#sources.set(qualifiedName(def), source);
     for (const group of groupsOf(def, this.#registry)) this.#kinds.set(`${group}/${def.kind}`, source);
+    // Tells at once of what the cache holds already.
+    source.unsubscribe = informer.onChange((change) => this.#note(source, change));
   }
 
   /** A kind that is served no more has no objects either. One whose definition was replaced comes back at once. */
