@@ -1,5 +1,5 @@
 /** The data directory: where everything of one Knapsack lives, and what a running one leaves there for others to find. */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { KnapsackError, messageOf, systemCode } from '../base/errors.ts';
@@ -98,4 +98,36 @@ function parseRunFile(text: string): RunFile | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Everything that Knapsack makes at the top of a data directory, and what of it nobody else would make. */
+const made = [
+  'store',
+  'pki',
+  'images',
+  'events',
+  'volumes',
+  'node',
+  'kubeconfig',
+  'knapsack.log',
+  'up.log',
+  'run.json',
+];
+const proofs = ['store/store.db', 'images/oci-layout', 'knapsack.log'];
+
+/**
+ * Guards against `--data /home/me`: only a directory with nothing but Knapsack's files in it is deleted. Undefined when it is
+ * ours, else what it holds.
+ */
+export function whyNotOurs(data: string): string | undefined {
+  let names;
+  try {
+    names = readdirSync(data);
+  } catch (error) {
+    throw unusable(data, error);
+  }
+  const foreign = names.find((name) => !made.includes(name) && !name.startsWith('run.json.'));
+  if (foreign !== undefined) return `holds ${foreign}, which Knapsack did not make`;
+  const ours = names.length === 0 || proofs.some((path) => existsSync(join(data, path)));
+  return ours ? undefined : 'holds no Knapsack data';
 }

@@ -44,4 +44,23 @@ export const cliErrors = {
     remedy: 'Check --data; delete the directory by hand if you mean it.',
     blame: 'user',
   },
+  CLI_BACKUP_FAILED: {
+    cause: 'A backup could not be taken; no file was left.',
+    status: 0,
+    remedy: 'Read what the message says of the platform or the disk, and try again.',
+    blame: 'system',
+  },
+  CLI_BACKUP_INVALID: {
+    cause:
+      'A file is not a whole backup that this version of Knapsack can read; nothing was restored from it.',
+    status: 0,
+    remedy: 'Choose another backup, or copy this one again from where it was taken.',
+    blame: 'user',
+  },
+  CLI_RESTORE_NOT_EMPTY: {
+    cause: 'The directory to restore into holds something already.',
+    status: 0,
+    remedy: 'Choose a new directory with --data, or replace what is there with --force.',
+    blame: 'user',
+  },
 } as const satisfies Record<string, CatalogueEntry>;

@@ -1,9 +1,8 @@
-import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { KnapsackError } from '../../base/errors.ts';
 import { dataOption, quietOption, type Command, type CommandIo } from '../command.ts';
-import { dataDirectory, readRunning, unusable } from '../data-dir.ts';
+import { dataDirectory, readRunning, whyNotOurs } from '../data-dir.ts';
 import { progressTo } from '../output.ts';
 import { stopRunning } from './down.ts';
 
@@ -50,24 +49,6 @@ export const reset: Command = {
     return 0;
   },
 };
-
-/** Everything that Knapsack makes at the top of a data directory, and what of it nobody else would make. */
-const made = ['store', 'pki', 'images', 'events', 'node', 'kubeconfig', 'knapsack.log', 'up.log', 'run.json'];
-const proofs = ['store/store.db', 'images/oci-layout', 'knapsack.log'];
-
-/** Guards against `--data /home/me`: only a directory with nothing but Knapsack's files in it is deleted. */
-function whyNotOurs(data: string): string | undefined {
-  let names;
-  try {
-    names = readdirSync(data);
-  } catch (error) {
-    throw unusable(data, error);
-  }
-  const foreign = names.find((name) => !made.includes(name) && !name.startsWith('run.json.'));
-  if (foreign !== undefined) return `holds ${foreign}, which Knapsack did not make`;
-  const ours = names.length === 0 || proofs.some((path) => existsSync(join(data, path)));
-  return ours ? undefined : 'holds no Knapsack data';
-}
 
 async function confirm(io: CommandIo, question: string): Promise<boolean> {
   if (!io.stdin.isTTY) throw new KnapsackError('CLI_USAGE', 'nobody to ask: say --yes');

@@ -7,6 +7,7 @@ import { KnapsackError, messageOf, systemCode } from '../../base/errors.ts';
 import { nodeMetrics, podMetrics, type MetricsSource } from '../../api/kubernetes/metrics.ts';
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
+import type { StoreSnapshot } from '../store/store.ts';
 import type { Access } from './access.ts';
 import { isAnonymousPath, unauthorized } from './authentication/authenticator.ts';
 import { impersonated } from './authentication/impersonation.ts';
@@ -25,6 +26,7 @@ import type { Pki } from './pki.ts';
 import { ResourceApi } from './resources.ts';
 import { makeReviews } from './reviews/index.ts';
 import type { ApiService } from './service/service.ts';
+import { isSnapshotPath, sendSnapshot } from './snapshot.ts';
 import type { SubresourceHandler } from './subresources.ts';
 
 export interface ApiServerOptions {
@@ -145,6 +147,7 @@ function close(server: Server, handler: RequestHandler): Promise<void> {
 class RequestHandler {
   readonly #documents: ServerDocuments;
   readonly #resources: ResourceApi;
+  readonly #takeSnapshot: () => Promise<StoreSnapshot>;
   readonly #running = new Set<AbortController>();
   readonly #upgraded = new Set<Socket>();
   readonly #access: Access;
@@ -154,6 +157,7 @@ class RequestHandler {
     const { service, subresources = [], access, log } = options;
     this.#log = log;
     this.#access = access;
+    this.#takeSnapshot = () => service.snapshot();
     const reviews = makeReviews(access);
     const generated = new Map<ResourceDef, ReadService>();
     const verbs = new Map<ResourceDef, readonly string[]>();
@@ -258,6 +262,7 @@ class RequestHandler {
       ...(upgrade ? { upgrade } : {}),
     };
     if (await this.#documents.handle(exchange)) return;
+    if (isSnapshotPath(segments)) return sendSnapshot(exchange, this.#takeSnapshot);
     await this.#resources.handle(exchange);
   }
 

@@ -139,12 +139,16 @@ function beginStream(response: ServerResponse, contentType: string): void {
 const firstChunkMs = 300;
 
 /** Streams text. A failure before the first bytes is thrown; a later one ends the answer. */
-export async function streamText(exchange: Exchange, source: AsyncIterable<Buffer>): Promise<void> {
+export async function streamText(
+  exchange: Exchange,
+  source: AsyncIterable<Buffer>,
+  contentType = 'text/plain',
+): Promise<void> {
   const { response } = exchange;
   const chunks = source[Symbol.asyncIterator]();
   const first = chunks.next();
   await Promise.race([first, delay(firstChunkMs, undefined, { ref: false })]);
-  beginStream(response, 'text/plain');
+  beginStream(response, contentType);
   const writer = new BoundedWriter(response);
   try {
     for (let next = await first; !next.done; next = await chunks.next()) {

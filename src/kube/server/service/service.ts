@@ -5,7 +5,7 @@ import { isMembers } from '../../../api/structural-members.ts';
 import { ApiError } from '../../api-error.ts';
 import { objectKey, type ObjectKey } from '../../client/client.ts';
 import type { ResourceRegistry } from '../../resource-registry.ts';
-import type { Store } from '../../store/store.ts';
+import type { Store, StoreSnapshot } from '../../store/store.ts';
 import { copyInput, readObject } from './admission.ts';
 import { Definitions } from '../definitions/definitions.ts';
 import type { AdmissionPlugin, WebhookStage } from './admission-plugin.ts';
@@ -75,6 +75,11 @@ export class ApiService {
   /** The newest durable version of the whole store. */
   get resourceVersion(): string {
     return String(this.#store.resourceVersion);
+  }
+
+  /** Everything that is stored, of all resources, as of one durable moment. */
+  snapshot(): Promise<StoreSnapshot> {
+    return this.#store.snapshot();
   }
 
   /** 404 when there is none, 504 for a `resourceVersion` of the future. */
