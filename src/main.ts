@@ -4,7 +4,12 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from './base/clock.ts';
 import { silentLogger, type Logger } from './base/log.ts';
-import { namespaces, priorityClasses, systemPriorityClasses } from './api/kubernetes/index.ts';
+import {
+  namespaces,
+  priorityClasses,
+  storageClasses,
+  systemPriorityClasses,
+} from './api/kubernetes/index.ts';
 import { clusterBuildTemplates } from './api/build/template.ts';
 import type { KubeObject } from './api/object.ts';
 import type { Pod } from './api/pods.ts';
@@ -13,6 +18,7 @@ import type { ResourceDef } from './api/resource.ts';
 import type { Backend, HostRule } from './api/routing.ts';
 import { buildControllers, defaultBuildImages, shippedTemplates } from './build/index.ts';
 import { startCluster } from './cluster/index.ts';
+import { makeDefaultClass } from './cluster/volumes/host-path.ts';
 import { brokerIngressHost } from './eventing/broker/broker.ts';
 import { startEventing } from './eventing/index.ts';
 import { startGateway, type Gateway } from './gateway/gateway.ts';
@@ -147,6 +153,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     ),
     ...systemPriorityClasses().map((item) => ensure(client, priorityClasses, item)),
     ...shippedTemplates().map((template) => ensure(client, clusterBuildTemplates, template)),
+    ensure(client, storageClasses, makeDefaultClass()),
     reconcileDefaultRoles(client),
   ]);
   const tokenRequests = new TokenRequests(service, access.tokens);
@@ -223,6 +230,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const local = gateway.localAddress ?? gateway.publicAddress;
   const cluster = await startCluster(env, {
     metrics: agent.metrics,
+    volumesDir: join(data, 'volumes'),
     resources: service.registry,
     rootCertificate: pki.ca.cert,
     apiAddress: podAddress,

@@ -20,6 +20,11 @@ export function podAddress(pod: Pod, containerPort: number): { host: string; por
   return { host, port: ports[String(containerPort)] ?? containerPort };
 }
 
+/** The PersistentVolumeClaim behind a volume of the pod, in the pod's namespace; undefined for other volumes. */
+export function claimNameOf(pod: Pod, volume: KubernetesTypes['core.v1.Volume']): string | undefined {
+  return volume.ephemeral ? `${pod.metadata.name}-${volume.name}` : volume.persistentVolumeClaim?.claimName;
+}
+
 /** The Ready condition. */
 export function isPodReady(pod: Pod): boolean {
   return pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;

@@ -18,6 +18,10 @@ import { namespaceController, type NamespaceOptions } from './namespace.ts';
 import { podCollectionController } from './pod-collection.ts';
 import { roleAggregationController } from './role-aggregation.ts';
 import { tokenSecretController, type TokenSecretOptions } from './token-secrets.ts';
+import { claimController } from './volumes/claim.ts';
+import { ephemeralVolumeController } from './volumes/ephemeral.ts';
+import { HostPathVolumes } from './volumes/host-path.ts';
+import { volumeController } from './volumes/volume.ts';
 import { workloadControllers } from './workloads.ts';
 
 export interface ClusterOptions extends Omit<NamespaceOptions, 'registry'> {
@@ -29,6 +33,8 @@ export interface ClusterOptions extends Omit<NamespaceOptions, 'registry'> {
   readonly issueToken?: TokenSecretOptions['issue'];
   /** What pods use, for HorizontalPodAutoscalers. Default: nothing is known. */
   readonly metrics?: MetricsSource;
+  /** Where volumes are made; without it nobody acts for the provisioner `knapsack.dev/host-path`. */
+  readonly volumesDir?: string;
 }
 
 const noMetrics: MetricsSource = { pods: () => Promise.resolve([]), nodes: () => Promise.resolve([]) };
@@ -40,7 +46,9 @@ function clusterControllers(
   registry: ResourceRegistry,
   recorder: (component: string) => EventRecorder,
 ): Controller[] {
-  const { apiAddress, issueToken, rootCertificate } = options;
+  const { apiAddress, issueToken, rootCertificate, volumesDir } = options;
+  const provisioner = volumesDir === undefined ? undefined : new HostPathVolumes(volumesDir);
+  const volumeEvents = recorder('persistentvolume-controller');
   return [
     ...workloadControllers(env, recorder),
     horizontalController(env, recorder('horizontal-pod-autoscaler'), {
@@ -51,6 +59,9 @@ function clusterControllers(
     namespaceController(env, { ...options, registry }),
     podCollectionController(env),
     eventExpiryController(env),
+    claimController(env, volumeEvents, provisioner),
+    volumeController(env, volumeEvents, provisioner),
+    ephemeralVolumeController(env, recorder('ephemeral_volume')),
     roleAggregationController(env),
     ...(apiAddress ? [kubernetesServiceController(env, apiAddress)] : []),
     ...(issueToken && rootCertificate !== undefined

@@ -35,6 +35,7 @@ import { loadPods } from './saved-pod.ts';
 import { whyUnschedulable } from './scheduling.ts';
 import { PodStreams } from './streams/pod-streams.ts';
 import type { DataReader, TokenSource } from './volume-files.ts';
+import { claimSource, VolumeClaims } from './volume-claims.ts';
 import { sweepMemoryVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
 
@@ -122,6 +123,7 @@ class Agent implements NodeAgent {
   readonly #keeper: NodeKeeper;
   readonly #recorder: Recorder;
   readonly #logStore: LogStore;
+  readonly #claims: VolumeClaims;
   readonly #env: WorkerEnv;
   readonly #tokens: PodTokens | undefined;
   /** By pod uid. */
@@ -143,6 +145,7 @@ class Agent implements NodeAgent {
     this.#keeper = new NodeKeeper({ client, clock, log }, machine, driver.runtimeVersion);
     this.#recorder = new Recorder({ client, clock, log, host: nodeName, component: 'kubelet' });
     this.#logStore = new LogStore(clock);
+    this.#claims = new VolumeClaims(options.informers);
     this.logs = new PodLogs(this.#logStore, clock, (namespace, name) => this.#find(namespace, name));
     this.metrics = new MetricsSampler({
       clock,
@@ -165,6 +168,7 @@ class Agent implements NodeAgent {
       readData: dataReader(client, options.informers, clock),
       token: this.#tokens?.get,
       kubeconfig: driver.name === 'process' ? options.kubeconfig : undefined,
+      claims: claimSource(client),
       beforeStop: options.beforeStop,
       announce: options.announce,
       podsDir: this.#podsDir,
@@ -189,7 +193,7 @@ class Agent implements NodeAgent {
     const { informers, nodeName } = this.#options;
     this.#node = await this.#keeper.register();
     const podInformer = informers.for(pods);
-    await podInformer.synced();
+    await Promise.all([podInformer.synced(), this.#claims.synced()]);
     await this.#recover(podInformer.list());
     this.#unsubscribe.push(
       informers.for(nodes).onChange(({ type, object }) => {
@@ -197,6 +201,7 @@ class Agent implements NodeAgent {
         this.#node = object;
         this.#admitWaiting();
       }),
+      this.#claims.onChange(() => this.#admitWaiting()),
       podInformer.onChange(({ type, object }) => this.#onPod(type, object)),
       informers.for(configMaps).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
       informers.for(secrets).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
@@ -249,26 +254,28 @@ class Agent implements NodeAgent {
     const worker = new PodWorker(this.#env, pod);
     const uid = pod.metadata.uid ?? '';
     this.#workers.set(uid, worker);
-    void worker.done.then(() => this.#workers.delete(uid));
+    void worker.done.then(() => this.#forget(uid));
     if (pod.metadata.deletionTimestamp) worker.changed();
     else this.#schedule(worker);
     return worker;
   }
 
+  /** Nothing of the pod is left: what it held is free for those that wait. */
+  #forget(uid: string): void {
+    this.#workers.delete(uid);
+    this.#admitWaiting();
+  }
+
   #schedule(worker: PodWorker): void {
     if (worker.isAdmitted) return;
     const pod = worker.pod();
-    const running = [...this.#workers.values()].filter((w) => w !== worker && w.holdsResources);
-    const why =
-      this.#node && !isPodTerminal(pod)
-        ? whyUnschedulable(
-            pod,
-            this.#node,
-            running.map((w) => w.pod()),
-          )
-        : undefined;
-    if (why === undefined) worker.admit();
-    else worker.refuse(why);
+    const others = [...this.#workers.values()].filter((w) => w !== worker && w.holdsResources);
+    const running = others.map((w) => w.pod());
+    const why = this.#node && !isPodTerminal(pod) ? whyUnschedulable(pod, this.#node, running) : undefined;
+    if (why !== undefined) return worker.refuse(why);
+    const claims = this.#claims.stateFor(pod, () => running);
+    if (!claims.waits || isPodTerminal(pod)) worker.admit();
+    else if (claims.why !== undefined) worker.refuse(claims.why);
   }
 
   #admitWaiting(): void {
@@ -297,7 +304,7 @@ class Agent implements NodeAgent {
         live.add(uid);
         const worker = new PodWorker(this.#env, pod);
         this.#workers.set(uid, worker);
-        void worker.done.then(() => this.#workers.delete(uid));
+        void worker.done.then(() => this.#forget(uid));
         await worker.adopt(saved);
         worker.admit();
         continue;

@@ -63,18 +63,14 @@ export class PodWorker implements PodContext {
     this.#runs = this.#records.map((record) => new ContainerRun(record, this));
     this.#writer = new StatusWriter({ client: env.client, clock: env.clock, log: this.#log }, pod);
     this.#sandbox = new PodSandbox(env, this.#dir, (sandbox) => this.#sandboxMade(sandbox));
-    this.#volumes = new PodVolumes(
+    const files = fileSource({
       pod,
-      join(this.#dir, 'volumes'),
-      env.tag,
-      fileSource({
-        pod,
-        read: env.readData,
-        token: env.token,
-        kubeconfig: env.kubeconfig,
-        facts: () => env.facts(this.#sandbox.made?.ip ?? ''),
-      }),
-    );
+      read: env.readData,
+      token: env.token,
+      kubeconfig: env.kubeconfig,
+      facts: () => env.facts(this.#sandbox.made?.ip ?? ''),
+    });
+    this.#volumes = new PodVolumes(pod, join(this.#dir, 'volumes'), env.tag, { files, claims: env.claims });
   }
 
   pod(): Pod {
@@ -361,7 +357,6 @@ export class PodWorker implements PodContext {
     rmSync(this.#dir, { recursive: true, force: true });
     if (!this.#gone) await this.#deleteObject(metadata);
     this.#done.resolve();
-    this.env.freed();
   }
 
   async #drain(deadline: number): Promise<void> {

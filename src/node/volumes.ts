@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
-import type { Container, Pod } from '../api/pods.ts';
+import { claimNameOf, type Container, type Pod } from '../api/pods.ts';
 import { KnapsackError } from '../base/errors.ts';
 import type { ContainerMount } from './drivers/driver.ts';
 import { expand } from './environment.ts';
@@ -40,6 +40,9 @@ export interface VolumeFile {
 /** Reads what the volume's files come from; `dir` is where they will be. Throws NODE_CONTAINER_CONFIG when it does not exist and is not optional. */
 export type FileSource = (volume: Volume, dir: string) => Promise<readonly VolumeFile[]>;
 
+/** The path of this machine behind a claim of the pod. Throws NODE_CONTAINER_CONFIG when there is none. */
+export type ClaimSource = (namespace: string, claimName: string) => Promise<HostPath>;
+
 const memoryRoot = '/dev/shm';
 
 /** True for volumes whose files are written by the agent and follow the objects that they come from. */
@@ -52,14 +55,16 @@ export class PodVolumes {
   readonly #dir: string;
   readonly #memoryDir: string;
   readonly #files: FileSource;
+  readonly #claims: ClaimSource;
   readonly #paths = new Map<string, string>();
 
   /** `dir`: where the volumes are kept. `memoryTag` names this data directory on memory file systems. */
-  constructor(pod: Pod, dir: string, memoryTag: string, files: FileSource) {
+  constructor(pod: Pod, dir: string, memoryTag: string, sources: { files: FileSource; claims: ClaimSource }) {
     this.#pod = pod;
     this.#dir = dir;
     this.#memoryDir = join(memoryRoot, memoryTag, pod.metadata.uid ?? '');
-    this.#files = files;
+    this.#files = sources.files;
+    this.#claims = sources.claims;
   }
 
   /** Makes every volume. Safe to repeat. Throws KnapsackError naming the volume. */
@@ -90,6 +95,10 @@ export class PodVolumes {
 
   async #prepareOne(volume: Volume): Promise<string> {
     if (volume.hostPath) return hostPath(volume.hostPath);
+    const claimName = claimNameOf(this.#pod, volume);
+    if (claimName !== undefined) {
+      return hostPath(await this.#claims(this.#pod.metadata.namespace ?? '', claimName));
+    }
     const path = join(this.#baseOf(volume), volume.name);
     if (hasFiles(volume)) {
       const files = await this.#files(volume, path);
@@ -131,7 +140,8 @@ export class PodVolumes {
       const volume = this.#pod.spec?.volumes?.find((v) => v.name === mount.name);
       const source =
         subPath === '' ? root : resolveInside(root, subPath, { create: !volume || !hasFiles(volume) });
-      return { source, destination: mount.mountPath, readOnly: mount.readOnly ?? false };
+      const readOnly = mount.readOnly ?? volume?.persistentVolumeClaim?.readOnly ?? false;
+      return { source, destination: mount.mountPath, readOnly };
     });
   }
 

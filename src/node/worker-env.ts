@@ -10,6 +10,7 @@ import type { NodeFacts } from './environment.ts';
 import type { ImageProvider } from './images.ts';
 import type { LogStore } from './logs/log-store.ts';
 import type { DataReader, TokenSource } from './volume-files.ts';
+import type { ClaimSource } from './volumes.ts';
 
 export interface WorkerEnv {
   readonly client: Client;
@@ -24,6 +25,7 @@ export interface WorkerEnv {
   readonly token: TokenSource | undefined;
   /** Text of a kubeconfig beside a pod's token, on a driver whose pods see the machine's files. */
   readonly kubeconfig: ((dir: string) => Promise<string>) | undefined;
+  readonly claims: ClaimSource;
   /** Called before a deleted pod's containers are told to stop; the grace period bounds it. */
   readonly beforeStop: ((pod: Pod) => Promise<void>) | undefined;
   /** Called with each new status of a pod before it is written; metadata carries the port map, if there is one. */

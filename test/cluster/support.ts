@@ -25,6 +25,7 @@ export async function startTestCluster(
     node?: FakeNodeOptions | false;
     rootCertificate?: string;
     metrics?: MetricsSource;
+    volumesDir?: string;
     resources?: readonly ResourceDef[];
   } = {},
 ): Promise<TestCluster> {
@@ -32,11 +33,12 @@ export async function startTestCluster(
   const log = silentLogger;
   const informers = new SharedInformers({ client: api.client, clock: systemClock, log });
   const env = { client: api.client, informers, clock: systemClock, log };
-  const { rootCertificate, metrics } = options;
+  const { rootCertificate, metrics, volumesDir } = options;
   const cluster = await startCluster(env, {
     resources: [...resources, ...(options.resources ?? [])],
     ...(rootCertificate ? { rootCertificate } : {}),
     ...(metrics ? { metrics } : {}),
+    ...(volumesDir ? { volumesDir } : {}),
   });
   const node = options.node === false ? undefined : await startFakeNode(api.client, informers, options.node);
   return {

@@ -8,13 +8,13 @@ import { podDisruptionBudgets } from './disruption-budgets.ts';
 import { events } from './events.ts';
 import { limitRanges } from './limit-ranges.ts';
 import { nodes } from './nodes.ts';
-import { ingressClasses, ingresses, leases, networkPolicies, storageClasses } from './policies.ts';
+import { ingressClasses, ingresses, leases, networkPolicies } from './policies.ts';
 import { pods } from './pods.ts';
 import { priorityClasses } from './priority-classes.ts';
 import { resourceQuotas } from './quotas.ts';
 import { clusterRoleBindings, clusterRoles, roleBindings, roles } from './rbac.ts';
-import { persistentVolumeClaims, persistentVolumes } from './resources.ts';
 import { endpoints, endpointSlices, services } from './services.ts';
+import { persistentVolumeClaims, persistentVolumes, storageClasses } from './storage.ts';
 import { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhook-configurations.ts';
 import {
   controllerRevisions,
@@ -38,8 +38,8 @@ export * from './pods.ts';
 export * from './priority-classes.ts';
 export * from './quotas.ts';
 export * from './rbac.ts';
-export * from './resources.ts';
 export * from './services.ts';
+export * from './storage.ts';
 export * from './webhook-configurations.ts';
 export * from './workloads.ts';
 

@@ -13,25 +13,6 @@ export const leases = kubernetesResource('coordination.v1.Lease', {
   cells: (lease, now) => [lease.spec?.holderIdentity ?? '', ageOf(lease, now)],
 });
 
-export const storageClasses = kubernetesResource('storage.v1.StorageClass', {
-  group: 'storage.k8s.io',
-  plural: 'storageclasses',
-  shortNames: ['sc'],
-  namespaced: false,
-  tracksGeneration: false,
-  columns: [column('Provisioner'), column('ReclaimPolicy'), column('VolumeBindingMode'), ageColumn],
-  cells: (item, now) => [
-    item.provisioner,
-    item.reclaimPolicy ?? 'Delete',
-    item.volumeBindingMode ?? 'Immediate',
-    ageOf(item, now),
-  ],
-  mutate(item) {
-    item.reclaimPolicy ??= 'Delete';
-    item.volumeBindingMode ??= 'Immediate';
-  },
-});
-
 export const networkPolicies = kubernetesResource('networking.v1.NetworkPolicy', {
   group: 'networking.k8s.io',
   plural: 'networkpolicies',

@@ -6,7 +6,7 @@ import { add, exact, one, subtract, zero, type ExactQuantity } from './exact-qua
 import { qosClass } from './pod-defaults.ts';
 import { podAmounts, type Amounts } from './pod-resources.ts';
 import { scopeRequirements, type ResourceQuota, type ScopeRequirement } from './quotas.ts';
-import type { PersistentVolumeClaim } from './resources.ts';
+import type { PersistentVolumeClaim } from './storage.ts';
 import { matchesRequirement } from './selectors.ts';
 import type { Service } from './services.ts';
 

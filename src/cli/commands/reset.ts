@@ -8,7 +8,7 @@ import { stopRunning } from './down.ts';
 
 export const reset: Command = {
   path: ['reset'],
-  summary: 'Delete all data: objects, images, events, logs',
+  summary: 'Delete all data: objects, volumes, images, events, logs',
   description:
     'Deletes the data directory for good. Asks first; scripts say --yes. A running platform is stopped only with --force.',
   positionals: [],

@@ -3,7 +3,7 @@ import { exact, formatExact, one, type ExactQuantity } from '../../../api/kubern
 import { limitRanges, type LimitRange, type LimitRangeItem } from '../../../api/kubernetes/limit-ranges.ts';
 import { amountsOf, podAmounts, type Amounts } from '../../../api/kubernetes/pod-resources.ts';
 import { pods } from '../../../api/kubernetes/pods.ts';
-import { persistentVolumeClaims, type PersistentVolumeClaim } from '../../../api/kubernetes/resources.ts';
+import { persistentVolumeClaims, type PersistentVolumeClaim } from '../../../api/kubernetes/storage.ts';
 import type { Container, Pod } from '../../../api/pods.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../service/admission-plugin.ts';

@@ -1,0 +1,78 @@
+/** The provisioner of this machine: a volume is a directory. Its size is noted, not enforced. */
+import { chmodSync, mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PersistentVolume, PersistentVolumeClaim, StorageClass } from '../../api/kubernetes/storage.ts';
+import { defaultClassAnnotation } from '../../api/kubernetes/storage.ts';
+import { requestOf } from './match.ts';
+
+export const hostPathProvisioner = 'knapsack.dev/host-path';
+const provisionedBy = 'pv.kubernetes.io/provisioned-by';
+
+/** The class of claims that name none. A volume is made when the first pod wants it. */
+export function makeDefaultClass(): StorageClass {
+  return {
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'StorageClass',
+    metadata: { name: 'standard', annotations: { [defaultClassAnnotation]: 'true' } },
+    provisioner: hostPathProvisioner,
+    reclaimPolicy: 'Delete',
+    volumeBindingMode: 'WaitForFirstConsumer',
+    allowVolumeExpansion: true,
+  };
+}
+
+export class HostPathVolumes {
+  readonly #root: string;
+
+  /** `root`: the directory that holds one directory per volume. */
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Makes the directory of a claim's volume, and the object that tells of it. */
+  provision(claim: PersistentVolumeClaim, storageClass: StorageClass): PersistentVolume {
+    const { uid = '', name, namespace = '' } = claim.metadata;
+    // A uid of the store, but it becomes a path: better to see than to trust.
+    if (!/^[a-zA-Z0-9-]{1,64}$/.test(uid))
+      throw new Error(`the uid of claim ${namespace}/${name} is not usable`);
+    const volumeName = `pvc-${uid}`;
+    const path = this.#pathOf(volumeName);
+    // Passable from above, and open inside: containers run as any user.
+    mkdirSync(this.#root, { recursive: true, mode: 0o711 });
+    mkdirSync(path, { recursive: true });
+    chmodSync(path, 0o777);
+    return {
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: { name: volumeName, annotations: { [provisionedBy]: hostPathProvisioner } },
+      spec: {
+        capacity: { storage: requestOf(claim) },
+        accessModes: claim.spec?.accessModes ?? [],
+        persistentVolumeReclaimPolicy: storageClass.reclaimPolicy ?? 'Delete',
+        storageClassName: storageClass.metadata.name,
+        volumeMode: 'Filesystem',
+        hostPath: { path, type: 'DirectoryOrCreate' },
+        claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name, uid },
+      },
+    };
+  }
+
+  /** Made by {@link provision} of this data directory: only such a directory is ever deleted. */
+  owns(volume: PersistentVolume): boolean {
+    return (
+      volume.metadata.annotations?.[provisionedBy] === hostPathProvisioner &&
+      volume.spec?.hostPath?.path === this.#pathOf(volume.metadata.name)
+    );
+  }
+
+  /** Deletes the directory with what is in it. */
+  async delete(volume: PersistentVolume): Promise<void> {
+    if (!this.owns(volume)) throw new Error(`volume ${volume.metadata.name} was not made here`);
+    await rm(this.#pathOf(volume.metadata.name), { recursive: true, force: true });
+  }
+
+  #pathOf(volumeName: string): string {
+    return join(this.#root, volumeName);
+  }
+}
