@@ -154,7 +154,11 @@ class Agent implements NodeAgent {
       running: () => [...this.#workers.values()].map((worker) => worker.measured()),
       nodeLabels: () => this.#node?.metadata.labels,
     });
-    this.streams = new PodStreams((namespace, name) => this.#find(namespace, name));
+    this.streams = new PodStreams(
+      (namespace, name) => this.#find(namespace, name),
+      this.#logStore,
+      (options.hostEnv ?? process.env)['PATH'] ?? '',
+    );
     this.#tokens = options.token && new PodTokens(options.token, clock);
     this.#env = {
       client,

@@ -4,6 +4,7 @@ import type { Container, Pod } from '../api/pods.ts';
 import type { Json } from '../base/json.ts';
 import { noBackoff, type Backoff } from './backoff.ts';
 import type { ContainerHandle } from './drivers/driver.ts';
+import type { ContainerInput } from './streams/container-input.ts';
 
 export type Terminated = KubernetesTypes['core.v1.ContainerStateTerminated'];
 
@@ -38,6 +39,8 @@ export interface ContainerRecord {
   /** Cancels the timer of the next try. */
   cancelRetry: (() => void) | undefined;
   handle: ContainerHandle | undefined;
+  /** Standard input of the running container; undefined when it has none, or an earlier agent held it. */
+  input: ContainerInput | undefined;
   /** Set while the agent itself ends the container: why, for the log and the back-off. */
   stopping: boolean;
   stopProbes: (() => void) | undefined;
@@ -61,6 +64,7 @@ export function newRecord(spec: Container, role: ContainerRole): ContainerRecord
     activity: undefined,
     cancelRetry: undefined,
     handle: undefined,
+    input: undefined,
     stopping: false,
     stopProbes: undefined,
   };

@@ -14,6 +14,7 @@ import { readLog } from './logs/log-reader.ts';
 import { attempt as attemptProbe, type ProbeAction, type ProbeTarget } from './probe.ts';
 import { startProbing } from './prober.ts';
 import { signalOf } from './signals.ts';
+import { ContainerInput } from './streams/container-input.ts';
 import type { PodVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
 
@@ -129,6 +130,9 @@ export class ContainerRun {
     record.ready = false;
     record.stopping = false;
     this.#log = log;
+    if (spec.stdin !== undefined) {
+      record.input = new ContainerInput(spec.stdin, record.spec.stdinOnce ?? false);
+    }
     const handle = this.#env.driver.start(sandbox, spec);
     record.handle = handle;
     this.#over = Promise.withResolvers<void>();
@@ -250,6 +254,8 @@ export class ContainerRun {
     record.ready = false;
     record.started = false;
     record.handle = undefined;
+    record.input?.close();
+    record.input = undefined;
     record.state = { kind: 'terminated', terminated };
     if (this.#log && !this.#log.ended) this.#env.logs.end(this.#log);
     this.#leaveQueue?.();

@@ -1,5 +1,5 @@
 /** What a driver needs to start one container, from pod, image and volumes. */
-import { closeSync, openSync, chmodSync } from 'node:fs';
+import { closeSync, openSync, chmodSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseQuantity } from '../api/kubernetes/quantity.ts';
 import type { Container, Pod } from '../api/pods.ts';
@@ -14,6 +14,7 @@ import {
 } from './environment.ts';
 import type { UnpackedImage } from './images.ts';
 import { resolvePort } from './probe.ts';
+import { makeFifos } from './streams/pipes.ts';
 import { resolveUser } from './users.ts';
 import type { PodVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
@@ -113,11 +114,22 @@ export async function makeContainerSpec(
       cpuRequestMillis: Math.ceil(cpuRequest * 1000),
     },
     logPath,
+    stdin: await inputOf(sandbox.spec.dir, container, attempt),
+    tty: container.tty ?? false,
     terminationMessage: {
       source: emptyFile(messageFile(sandbox.spec.dir, container, attempt)),
       destination: container.terminationMessagePath ?? defaultMessagePath,
     },
   };
+}
+
+/** The named pipe that a container reads; one with a terminal always has it, or it would read the end at once. */
+async function inputOf(dir: string, container: Container, attempt: number): Promise<string | undefined> {
+  if (!container.stdin && !container.tty) return undefined;
+  const path = join(dir, 'logs', container.name, `${attempt}.stdin`);
+  rmSync(path, { force: true });
+  await makeFifos([path]);
+  return path;
 }
 
 async function readReferences(env: WorkerEnv, pod: Pod, container: Container): Promise<References> {

@@ -20,6 +20,7 @@ import { backoffEvent, backoffMessage, planRestart } from './restart.ts';
 import { savePod, type SavedPod } from './saved-pod.ts';
 import { StatusWriter } from './status-writer.ts';
 import { isDone, makeStatus, phaseOf, type Phase } from './status.ts';
+import type { PortConnector } from './streams/ports.ts';
 import { fileSource } from './volume-files.ts';
 import { PodVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
@@ -184,6 +185,12 @@ export class PodWorker implements PodContext {
 
   sandbox(): Promise<Sandbox> {
     return this.#sandbox.ensure(this.#pod);
+  }
+
+  /** Undefined while the pod has no network, or no more. */
+  ports(): PortConnector | undefined {
+    const { made } = this.#sandbox;
+    return made && !this.#finishing ? this.env.driver.ports(made) : undefined;
   }
 
   #sandboxMade(sandbox: Sandbox): void {

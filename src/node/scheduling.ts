@@ -1,11 +1,8 @@
 /** Whether a pod fits on this one node, and what Kubernetes' scheduler would say when it does not. */
-import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
+import { matchesNode, toleratesUnschedulable, untoleratedTaint } from '../api/kubernetes/node-fit.ts';
 import type { Node } from '../api/kubernetes/nodes.ts';
 import { parseQuantity } from '../api/kubernetes/quantity.ts';
-import { matchesLabels, matchesRequirement } from '../api/kubernetes/selectors.ts';
 import type { Container, Pod } from '../api/pods.ts';
-
-type Requirement = KubernetesTypes['core.v1.NodeSelectorRequirement'];
 
 /** cpu in cores, memory and ephemeral-storage in bytes. */
 export type Requests = ReadonlyMap<string, number>;
@@ -44,8 +41,15 @@ function podRequests(pod: Pod): Map<string, number> {
  */
 export function whyUnschedulable(pod: Pod, node: Node, running: Iterable<Pod>): string | undefined {
   const reasons: string[] = [];
-  if (node.spec?.unschedulable) reasons.push('1 node(s) were unschedulable');
-  if (!matchesNode(pod, node)) reasons.push("1 node(s) didn't match Pod's node affinity/selector");
+  const spec = pod.spec ?? { containers: [] };
+  if (node.spec?.unschedulable && !toleratesUnschedulable(spec)) {
+    reasons.push('1 node(s) were unschedulable');
+  }
+  const taint = untoleratedTaint(spec, node);
+  if (taint) {
+    reasons.push(`1 node(s) had untolerated taint {${taint.key}: ${taint.value ?? ''}}`);
+  }
+  if (!matchesNode(spec, node)) reasons.push("1 node(s) didn't match Pod's node affinity/selector");
   const wanted = podRequests(pod);
   const used = new Map<string, number>();
   let count = 0;
@@ -62,27 +66,4 @@ export function whyUnschedulable(pod: Pod, node: Node, running: Iterable<Pod>): 
   }
   if (reasons.length === 0) return undefined;
   return `0/1 nodes are available: ${reasons.sort().join(', ')}.`;
-}
-
-function matchesNode(pod: Pod, node: Node): boolean {
-  const labels = node.metadata.labels ?? {};
-  const selected = matchesLabels(pod.spec?.nodeSelector ?? {}, labels);
-  const terms =
-    pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
-  if (!selected || !terms) return selected;
-  return terms.some(
-    (term) =>
-      (term.matchExpressions ?? []).every((r) => matches(r, labels[r.key])) &&
-      (term.matchFields ?? []).every((r) =>
-        matches(r, r.key === 'metadata.name' ? node.metadata.name : undefined),
-      ),
-  );
-}
-
-/** As for labels, and by number. */
-function matches(requirement: Requirement, value: string | undefined): boolean {
-  const { operator, values = [] } = requirement;
-  if (operator === 'Gt') return Number(value) > Number(values[0]);
-  if (operator === 'Lt') return Number(value) < Number(values[0]);
-  return matchesRequirement(requirement, value);
 }

@@ -79,6 +79,8 @@ for (const way of ['shell', 'spawn'] as const) {
         seccompUnconfined: false,
         limits: { memoryBytes: undefined, cpuMillis: undefined, cpuRequestMillis: 0 },
         logPath: join(root, `${id}.log`),
+        stdin: undefined,
+        tty: false,
         terminationMessage: { source: join(root, 'message'), destination: '/dev/termination-log' },
         ...more,
       };

@@ -68,9 +68,7 @@ class TestImages implements ImageProvider {
       'env',
     ];
     const programs = names.map((program): [string, string] => [
-      execFileSync('sh', ['-c', `command -v -p ${program} || echo /bin/${program}`], {
-        encoding: 'utf8',
-      }).trim(),
+      ['/usr/bin', '/bin'].map((folder) => join(folder, program)).find((path) => existsSync(path)) ?? program,
       `/bin/${program}`,
     ]);
     this.#copyPrograms(join(this.#root, name), programs);

@@ -1,5 +1,6 @@
 /** What a container runtime has to do for the node agent. The pod's life is the agent's business, not the driver's. */
 import type { Json } from '../../base/json.ts';
+import type { PortConnector } from '../streams/ports.ts';
 import type { Command, StreamOptions } from '../../kube/server/pod-streams/source.ts';
 import type { TerminalSize } from '../../kube/server/pod-streams/terminal-size.ts';
 
@@ -79,6 +80,10 @@ export interface ContainerSpec {
   };
   /** Standard output and error are appended here. */
   readonly logPath: string;
+  /** A named pipe that somebody holds open: standard input. Undefined: it is empty. */
+  readonly stdin: string | undefined;
+  /** Standard input, output and error are a terminal; it is fed from `stdin` and logged to `logPath`. */
+  readonly tty: boolean;
   /** Files mounted into the container that the agent fills (the termination message). */
   readonly terminationMessage: { readonly source: string; readonly destination: string };
 }
@@ -128,6 +133,8 @@ export interface ContainerHandle {
   readonly exited: Promise<ExitStatus>;
   /** What {@link Driver.adopt} needs; complete once `started` has resolved. */
   readonly state: Json;
+  /** Path by which the terminal of the main process can be opened; undefined while it has none. */
+  readonly terminal: string | undefined;
   /** To the main process, or for SIGKILL to everything in the container. Does nothing when it has ended. */
   signal(name: NodeJS.Signals): void;
   exec(command: readonly string[], options: ExecOptions): Promise<ExecResult>;
@@ -152,6 +159,8 @@ export interface Driver {
   adoptSandbox(spec: SandboxSpec, state: Json): Promise<Sandbox | undefined>;
   /** Containers must have ended. Does nothing for what is already gone. */
   removeSandbox(sandbox: Sandbox): Promise<void>;
+  /** Ports of the pod as its own processes see them, also those that are open on loopback alone. */
+  ports(sandbox: Sandbox): PortConnector;
   start(sandbox: Sandbox, spec: ContainerSpec): ContainerHandle;
   /** A container of an earlier agent. `exited` resolves at once when it has ended meanwhile. */
   adopt(id: string, state: Json): ContainerHandle;

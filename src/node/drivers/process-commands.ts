@@ -43,7 +43,7 @@ export class ProcessCommands {
         args,
         ...this.#place(),
         user: this.#of.user,
-        relays: false,
+        relayedTerminal: undefined,
         spawned: (number) => {
           pid = number;
           this.#running.add(pid);

@@ -1,10 +1,11 @@
 /** Containers of the process driver that this process spawned, or that it found running. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { messageOf } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../base/process.ts';
+import { findTerminalPrograms, inTerminal, noTerminal, terminalPath } from '../streams/terminal.ts';
 import type { Cgroup } from './cgroups.ts';
 import type { Command } from '../../kube/server/pod-streams/source.ts';
 import {
@@ -21,13 +22,17 @@ import type { HostCommand } from './host-command.ts';
 import { ProcessCommands, type Surroundings } from './process-commands.ts';
 import { processGroupStats } from './process-stats.ts';
 import type { RunDir } from './run-dir.ts';
+import { quote } from './shell.ts';
 
 /** How often the end of a process that is not our child is looked for, ms. */
 const adoptedPollMs = 250;
+/** How often what runs in a new terminal is looked for, ms. */
+const innerPollMs = 5;
 
 /** What is kept of a container across a restart of the agent. */
 export interface SavedProcess extends Surroundings {
   readonly process: ProcessIdentity | undefined;
+  readonly tty: boolean;
 }
 
 /** A container's command as it runs on this machine. */
@@ -61,7 +66,7 @@ export async function statsOf(
 }
 
 export function stateOf(launch: Launch, process: ProcessIdentity | undefined): Json {
-  const saved: SavedProcess = { process, ...surroundingsOf(launch) };
+  const saved: SavedProcess = { process, tty: launch.spec.tty, ...surroundingsOf(launch) };
   return saved as unknown as Json;
 }
 
@@ -93,6 +98,7 @@ export class ChildContainer implements ContainerHandle {
   readonly #commands: ProcessCommands;
   #child: ChildProcess | undefined;
   #identity: ProcessIdentity | undefined;
+  #hasEnded = false;
 
   constructor(launch: Launch) {
     this.id = launch.spec.id;
@@ -104,12 +110,16 @@ export class ChildContainer implements ContainerHandle {
     this.started = started.promise;
     try {
       const child = this.#spawn(launch);
-      child.once('spawn', () => started.resolve());
+      child.once('spawn', () => {
+        if (launch.spec.tty) this.#lookForInner(() => started.resolve());
+        else started.resolve();
+      });
       child.once('error', (error) => started.reject(new StartError(messageOf(error), { cause: error })));
       child.once('exit', (code, signal) => {
         // What the main process leaves behind ends with it, as in a container.
         this.#killAll();
         this.#commands.end();
+        this.#hasEnded = true;
         const number = signal === null ? undefined : osConstants.signals[signal];
         const oomKilled = launch.group?.oomKilled() ?? false;
         exited.resolve({ exitCode: code ?? 128 + (number ?? 0), signal: number, oomKilled });
@@ -119,14 +129,18 @@ export class ChildContainer implements ContainerHandle {
     }
   }
 
-  #spawn({ spec, command, user, group }: Launch): ChildProcess {
+  #spawn({ spec, command, user, group, path }: Launch): ChildProcess {
+    const line = spec.tty ? terminalLine(command, path) : [command.file, ...command.args];
+    const [file = '', ...args] = line;
     const log = openSync(spec.logPath, 'a', 0o640);
+    const stdin = spec.stdin === undefined ? undefined : openSync(spec.stdin, 'r');
+    const inner = spec.tty ? openSync(innerPidFile(spec), 'w', 0o640) : undefined;
     try {
       group?.create(spec.limits);
-      const child = spawn(command.file, command.args, {
+      const child = spawn(file, args, {
         cwd: command.cwd,
-        env: command.env,
-        stdio: ['ignore', log, log],
+        env: spec.tty ? { TERM: 'xterm', ...command.env, SHELL: '/bin/sh' } : command.env,
+        stdio: [stdin ?? 'ignore', log, log, ...(inner === undefined ? [] : [inner])],
         // Its own group, so that what it starts ends with it, and no signal of the terminal reaches it.
         detached: true,
         ...user,
@@ -138,8 +152,23 @@ export class ChildContainer implements ContainerHandle {
       }
       return child;
     } finally {
-      closeSync(log);
+      for (const file of [log, stdin, inner]) if (file !== undefined) closeSync(file);
     }
+  }
+
+  /** In a terminal, the container is what runs in it, not the one that relays. */
+  #lookForInner(found: () => void): void {
+    const pid = readNumber(innerPidFile(this.#launch.spec));
+    if (pid === undefined && !this.#hasEnded) {
+      setTimeout(() => this.#lookForInner(found), innerPollMs);
+      return;
+    }
+    if (pid !== undefined) this.#identity = identifyProcess(pid) ?? this.#identity;
+    found();
+  }
+
+  get terminal(): string | undefined {
+    return this.#launch.spec.tty && this.#identity ? terminalPath(this.#identity.pid) : undefined;
   }
 
   get state(): Json {
@@ -147,7 +176,9 @@ export class ChildContainer implements ContainerHandle {
   }
 
   #killAll(): void {
-    if (this.#child?.pid !== undefined) signalGroup(this.#child.pid, 'SIGKILL');
+    for (const pid of [this.#identity?.pid, this.#child?.pid]) {
+      if (pid !== undefined) signalGroup(pid, 'SIGKILL');
+    }
     this.#launch.group?.kill();
   }
 
@@ -155,7 +186,7 @@ export class ChildContainer implements ContainerHandle {
     const { exitCode, signalCode, pid } = this.#child ?? {};
     if (pid === undefined || exitCode !== null || signalCode !== null) return;
     if (name === 'SIGKILL') this.#killAll();
-    else signalGroup(pid, name);
+    else signalGroup(this.#identity?.pid ?? pid, name);
   }
 
   exec(command: readonly string[], options: ExecOptions): Promise<ExecResult> {
@@ -173,6 +204,23 @@ export class ChildContainer implements ContainerHandle {
   async remove(): Promise<void> {
     await this.#launch.group?.destroy();
   }
+}
+
+/** Where the process in a container's terminal is told. */
+function innerPidFile({ logPath }: ContainerSpec): string {
+  return `${logPath}.pid`;
+}
+
+function terminalLine({ file, args }: HostCommand, path: string): string[] {
+  const programs = findTerminalPrograms(path);
+  if (!programs) throw new StartError(noTerminal);
+  const command = `echo $$ >&3; exec 3>&-; exec ${[file, ...args].map(quote).join(' ')}`;
+  return inTerminal(programs, command, { nameTo: '/dev/null', raw: false, size: undefined });
+}
+
+function readNumber(file: string): number | undefined {
+  const text = readFileSync(file, 'latin1').trim();
+  return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
 /** A process that an earlier agent started: not our child, so its end is looked for. */
@@ -214,6 +262,10 @@ export class AdoptedContainer implements ContainerHandle {
       };
       look();
     });
+  }
+
+  get terminal(): string | undefined {
+    return this.#saved.tty && this.#saved.process ? terminalPath(this.#saved.process.pid) : undefined;
   }
 
   #alive(): boolean {

@@ -80,6 +80,7 @@ export function makeScript(
 ): string | undefined {
   const env = Object.entries(command.env);
   if (command.file !== process.execPath || !env.every(([name]) => plainName.test(name))) return undefined;
+  if (spec.stdin !== undefined || spec.tty) return undefined;
   if (user && programs.setpriv === undefined) return undefined;
   const become =
     user && programs.setpriv !== undefined
@@ -174,6 +175,9 @@ class ShellContainer implements ContainerHandle {
     this.exited = this.#exit.promise;
     this.#unsubscribe = runDir.onChange(this.id, () => this.#look());
   }
+
+  /** Containers with a terminal are none of a shell's. */
+  readonly terminal = undefined;
 
   get state(): Json {
     return stateOf(this.#launch, this.#process);

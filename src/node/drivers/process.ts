@@ -7,6 +7,7 @@ import { rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
+import { hostPorts, type PortConnector } from '../streams/ports.ts';
 import { Cgroups } from './cgroups.ts';
 import {
   StartError,
@@ -82,6 +83,10 @@ export class ProcessDriver implements Driver {
     return Promise.resolve();
   }
 
+  ports({ portMap }: Sandbox): PortConnector {
+    return hostPorts((port) => portMap?.get(port) ?? port);
+  }
+
   start(sandbox: Sandbox, spec: ContainerSpec): ContainerHandle {
     // Joining control groups costs a start some 15 ms on version 1, so only a container that is limited pays for it.
     const { memoryBytes, cpuMillis } = spec.limits;
@@ -142,7 +147,8 @@ function notStarted(id: string, error: unknown): ContainerHandle {
     id,
     started: Promise.reject(reason),
     exited: new Promise(() => undefined),
-    state: { command: { file: '', args: [], env: {}, cwd: '/' }, rootfs: '', mounts: [] },
+    state: { command: { file: '', args: [], env: {}, cwd: '/' }, rootfs: '', mounts: [], tty: false },
+    terminal: undefined,
     signal: () => undefined,
     exec: () => Promise.reject(reason),
     open: () => Promise.reject(reason),

@@ -15,6 +15,14 @@ export function quote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+/**
+ * Makes a named pipe the standard input. Opened for both first: to open it for reading alone would wait for a writer,
+ * and the one that holds it may just have died.
+ */
+export function openInput(path: string): string {
+  return `exec 9<>${quote(path)} && exec <${quote(path)} 9>&-`;
+}
+
 export interface ShellResult {
   readonly code: number;
   /** Standard output and error; empty on success unless `keepOutput`. */

@@ -7,7 +7,7 @@ import { messageOf } from '../../base/errors.ts';
 import type { CommandOptions } from '../drivers/driver.ts';
 import { quote } from '../drivers/shell.ts';
 import { openPipes, type Pipe } from './pipes.ts';
-import { inTerminal, noTerminal, resizeTerminal, type TerminalPrograms } from './terminal.ts';
+import { inTerminal, noTerminal, TerminalResizer, type TerminalPrograms } from './terminal.ts';
 
 export interface ChildCommand {
   readonly file: string;
@@ -16,8 +16,11 @@ export interface ChildCommand {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Undefined: as the user of this process. */
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
-  /** The program relays to a terminal that it opens itself, as container runtimes do. */
-  readonly relays: boolean;
+  /**
+   * Given for a program that relays to a terminal that it opens itself, as container runtimes do: the path of that, once
+   * it is there.
+   */
+  readonly relayedTerminal: (() => string | undefined) | undefined;
   /** Called with the process when it exists. */
   readonly spawned: (pid: number) => void;
   /** What the program left to say about an end that was not the command's own. */
@@ -65,27 +68,27 @@ async function startInTerminal(
   const pipes = await openPipes({ stdin: 'in', stdout: 'out', name: 'out' });
   const { stdin, stdout, name } = pipes;
   const inner = `exec 3>&-; exec ${[command.file, ...command.args].map(quote).join(' ')}`;
-  const line = inTerminal(terminals, inner, { nameTo: '&3', raw: command.relays, size });
+  const line = inTerminal(terminals, inner, {
+    nameTo: '&3',
+    raw: command.relayedTerminal !== undefined,
+    size,
+  });
   const stdio = [stdin.child, stdout.child, stdout.child, name.child];
   const { ended, signal } = launch(command, line, stdio, pipes);
 
   // Input waits until the terminal is ready: what comes before would be echoed twice.
-  let device = '';
-  let last = size;
+  let device: string | undefined;
   stdin.ours.cork();
   name.ours.once('data', (chunk: Buffer) => {
     device = chunk.toString('latin1').trim();
-    if (last && last !== size) resizeTerminal(terminals, device, last);
     stdin.ours.uncork();
   });
+  const resizer = new TerminalResizer(terminals, command.relayedTerminal ?? (() => device));
   return {
     stdin: hasInput ? stdin.ours : undefined,
     stdout: stdout.ours,
     stderr: undefined,
-    resize: (next) => {
-      last = next;
-      if (device !== '') resizeTerminal(terminals, device, next);
-    },
+    resize: (next) => resizer.set(next),
     ended,
     hangUp: () => {
       for (const { ours } of Object.values(pipes)) ours.destroy();

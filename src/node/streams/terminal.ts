@@ -43,13 +43,48 @@ export function inTerminal(
   return [script, '-qfec', `${setUp}tty >${options.nameTo}; ${command}`, '/dev/null'];
 }
 
-/** Sets a terminal's size; what runs in it is told by SIGWINCH. */
-export function resizeTerminal({ stty }: TerminalPrograms, device: string, size: TerminalSize): void {
-  if (!/^\/dev\/pts\/\d+$/.test(device)) return;
-  // The terminal may just have gone.
-  execFile(stty, ['-F', device, ...sizeSettings(size)], () => undefined);
+/** Where a process that has a terminal for its standard input can be seen to have it, also inside a container. */
+export function terminalPath(pid: number): string {
+  return `/proc/${pid}/fd/0`;
 }
 
 function sizeSettings({ columns, rows }: TerminalSize): string[] {
   return ['rows', String(rows), 'cols', String(columns)];
+}
+
+/** How often a terminal that is being made is looked for, and how many times. */
+const lookMs = 50;
+const looks = 100;
+
+/** Keeps a terminal at the size that was set last; what runs in it is told by SIGWINCH. */
+export class TerminalResizer {
+  readonly #stty: string;
+  readonly #device: () => string | undefined;
+  #size: TerminalSize | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #looks = 0;
+
+  /** `device`: the path of the terminal, once there is one. */
+  constructor({ stty }: TerminalPrograms, device: () => string | undefined) {
+    this.#stty = stty;
+    this.#device = device;
+  }
+
+  set(size: TerminalSize): void {
+    this.#size = size;
+    this.#looks = 0;
+    if (!this.#timer) this.#apply();
+  }
+
+  #apply(): void {
+    this.#timer = undefined;
+    const device = this.#device();
+    if (device === undefined) {
+      if (this.#looks++ < looks) this.#timer = setTimeout(() => this.#apply(), lookMs).unref();
+      return;
+    }
+    if (!/^\/(?:dev\/pts\/\d+|proc\/\d+\/fd\/0)$/.test(device) || !this.#size) return;
+    // The terminal may just have gone.
+    execFile(this.#stty, ['-F', device, ...sizeSettings(this.#size)], () => undefined);
+  }
 }

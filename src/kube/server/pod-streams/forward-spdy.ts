@@ -71,6 +71,7 @@ export function forwardOverSpdy(
   });
   const leave = (): void => connection.end(goAwayGraceMs);
   signal.addEventListener('abort', leave, { once: true });
+  void ports.ended.then(leave);
   return connection;
 }
 

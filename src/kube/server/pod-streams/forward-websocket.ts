@@ -45,6 +45,7 @@ export function forwardOverWebSocket(
   });
   const leave = (): void => socket.close(1001, 'the server stops');
   signal.addEventListener('abort', leave, { once: true });
+  void ports.ended.then(() => socket.close(1000));
   socket.on('error', () => socket.terminate());
   socket.once('close', () => {
     signal.removeEventListener('abort', leave);

@@ -50,6 +50,8 @@ export type StartCommand = (size?: TerminalSize) => Promise<Command>;
 export interface PodPorts {
   /** Connects to `localhost:port` in the pod. Rejects with the reason, worded for people. */
   connect(port: number): Promise<Duplex>;
+  /** Resolves when nothing is left of the pod. */
+  readonly ended: Promise<void>;
   /** Ends what connecting needed; connections go on. */
   close(): void;
 }

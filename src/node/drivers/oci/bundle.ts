@@ -75,7 +75,7 @@ export function makeBundle(input: BundleInput): object {
     ociVersion: '1.0.2',
     hostname: input.hostname,
     process: {
-      terminal: false,
+      terminal: spec.tty,
       user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },
       args: spec.command,
       env: [...withHome(spec)].map(([name, value]) => `${name}=${value}`),

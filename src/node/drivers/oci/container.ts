@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Json } from '../../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../../base/process.ts';
 import type { Cgroup } from '../cgroups.ts';
+import { terminalPath } from '../../streams/terminal.ts';
 import type { Command } from '../../../kube/server/pod-streams/source.ts';
 import {
   StartError,
@@ -73,6 +74,10 @@ export class OciContainer implements ContainerHandle {
   get state(): Json {
     const saved: SavedContainer = { dir: this.#dir, ...(this.#process ? { process: this.#process } : {}) };
     return saved as unknown as Json;
+  }
+
+  get terminal(): string | undefined {
+    return this.#process && terminalPath(this.#process.pid);
   }
 
   #begin(): void {
@@ -165,7 +170,8 @@ export class OciContainer implements ContainerHandle {
   }
 
   open(command: readonly string[], options: CommandOptions): Promise<Command> {
-    return this.#runtime.open(this.id, this.#group, command, options);
+    const { id } = this;
+    return this.#runtime.open({ id, bundle: this.#dir, group: this.#group }, command, options);
   }
 
   stats(): Promise<ContainerStats | undefined> {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../../base/errors.ts';
 import type { Json } from '../../../base/json.ts';
 import type { Logger } from '../../../base/log.ts';
+import { hostPorts, namespacePorts, type PortConnector } from '../../streams/ports.ts';
 import type { Cgroups } from '../cgroups.ts';
 import {
   StartError,
@@ -128,6 +129,11 @@ export class OciDriver implements Driver {
     if (!sandbox.spec.hostNetwork) await this.#network.detach(sandbox.spec.pod.uid, sandbox.ip);
   }
 
+  ports({ spec }: Sandbox): PortConnector {
+    if (spec.hostNetwork) return hostPorts((port) => port);
+    return namespacePorts(['ip', 'netns', 'exec', this.#network.netnsName(spec.pod.uid)]);
+  }
+
   start(sandbox: Sandbox, spec: ContainerSpec): ContainerHandle {
     const dir = join(sandbox.spec.dir, 'containers', spec.id);
     const group = this.#cgroups.group(spec.id);
@@ -164,6 +170,8 @@ export class OciDriver implements Driver {
         bundle: dir,
         lower: spec.rootfs,
         group,
+        stdin: spec.stdin,
+        tty: spec.tty,
         logPath: spec.logPath,
         pidFile: this.#runDir.file(spec.id, 'pid'),
         exitFile: this.#runDir.file(spec.id, 'exit'),
@@ -238,6 +246,7 @@ function failedContainer(handle: OciContainer, error: StartError): ContainerHand
     started,
     exited: handle.exited,
     state: handle.state,
+    terminal: undefined,
     signal: () => undefined,
     exec: (command, options) => handle.exec(command, options),
     open: () => Promise.reject(error),

@@ -1,12 +1,18 @@
 /** crun or runc, run through shells in a mount namespace of their own. */
-import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cgroup } from '../cgroups.ts';
 import type { Command } from '../../../kube/server/pod-streams/source.ts';
 import { startChildCommand } from '../../streams/child-command.ts';
-import { findTerminalPrograms, type TerminalPrograms } from '../../streams/terminal.ts';
+import {
+  findTerminalPrograms,
+  inTerminal,
+  noTerminal,
+  terminalPath,
+  type TerminalPrograms,
+} from '../../streams/terminal.ts';
 import type { CommandOptions, ExecOptions, ExecResult } from '../driver.ts';
-import { quote, type Shell } from '../shell.ts';
+import { openInput, quote, type Shell } from '../shell.ts';
 import { namespaceSetup } from './detect.ts';
 
 export interface RuntimeProgram {
@@ -23,6 +29,9 @@ export interface LaunchOptions {
   readonly work: string;
   readonly rootfs: string;
   readonly group: Cgroup;
+  /** A named pipe, or undefined for no input. */
+  readonly stdin: string | undefined;
+  readonly tty: boolean;
   readonly logPath: string;
   readonly pidFile: string;
   readonly exitFile: string;
@@ -82,15 +91,24 @@ export class OciRuntime {
       `workdir=${overlayPath(options.work)}`,
     ].join(',');
     const run = `exec ${this.#base(options.runtimeLog)} run --bundle ${quote(bundle)} --pid-file ${quote(options.pidFile)} ${quote(id)}`;
+    const input = options.stdin === undefined ? ':' : openInput(options.stdin);
     this.#shell.launch(
       [
         `exec >>${quote(options.runtimeLog)} 2>&1 </dev/null`,
         `if mount -t overlay overlay -o ${quote(layers)} ${quote(rootfs)}`,
-        `then ( ${this.#join(group)} && ${run} >>${quote(options.logPath)} 2>&1 ); code=$?; umount -l ${quote(rootfs)}`,
+        `then ( ${this.#join(group)} && ${input} && ${this.#inTerminal(options.tty, run)} >>${quote(options.logPath)} 2>&1 ); code=$?; umount -l ${quote(rootfs)}`,
         'else code=128; fi',
         `echo $code >${quote(options.exitFile)}`,
       ].join('; '),
     );
+  }
+
+  /** A runtime relays between its own terminal, which `script` opens, and one that it opens in the container. */
+  #inTerminal(tty: boolean, run: string): string {
+    if (!tty) return run;
+    if (!this.#terminals) return `echo ${quote(`error: ${noTerminal}`)} >&2; exit 128; :`;
+    const line = inTerminal(this.#terminals, run, { nameTo: '/dev/null', raw: true, size: undefined });
+    return `exec env SHELL=/bin/sh ${line.map(quote).join(' ')}`;
   }
 
   /** What the runtime said about a container that it could not start; undefined when it said nothing. */
@@ -110,7 +128,7 @@ export class OciRuntime {
         return line.startsWith('{') ? [] : [line];
       }
     });
-    return errors.length > 0 ? errors.join('; ') : undefined;
+    return errors.length > 0 ? [...new Set(errors.map(withoutColours))].join('; ') : undefined;
   }
 
   async exec(
@@ -133,25 +151,32 @@ export class OciRuntime {
   }
 
   /**
-   * Starts a command with streams. Through a shell of its own, whose descriptors are the streams. With a terminal: the
-   * runtime opens one inside the container, and relays between it and one that `script` opens here.
+   * Starts a command with streams, in the surroundings of the container's own process as its bundle has them. Through a
+   * shell of its own, whose descriptors are the streams. With a terminal: the runtime opens one inside the container, and
+   * relays between it and one that `script` opens here.
    */
-  open(id: string, group: Cgroup, command: readonly string[], options: CommandOptions): Promise<Command> {
-    const log = join(this.#tmp, `open-${process.pid}-${this.#next++}.log`);
-    const words = options.tty ? ['--tty', '--env', 'TERM=xterm', id, ...command] : [id, ...command];
-    const exec = `exec ${this.#base(log)} exec ${words.map(quote).join(' ')}`;
-    const script = `${namespaceSetup()}; ${this.#join(group)} && ${exec}`;
+  open(
+    { id, bundle, group }: { readonly id: string; readonly bundle: string; readonly group: Cgroup },
+    command: readonly string[],
+    options: CommandOptions,
+  ): Promise<Command> {
+    const files = join(this.#tmp, `open-${process.pid}-${this.#next++}`);
+    const [log, spec, pidFile] = [`${files}.log`, `${files}.json`, `${files}.pid`];
+    writeFileSync(spec, JSON.stringify(processOf(bundle, command, options)), { mode: 0o600 });
+    const exec = `exec ${this.#base(log)} exec --process ${quote(spec)} --pid-file ${quote(pidFile)} ${quote(id)}`;
     return startChildCommand(
       {
         file: 'unshare',
-        args: ['-m', 'sh', '-c', script],
+        args: ['-m', 'sh', '-c', `${namespaceSetup()}; ${this.#join(group)} && ${exec}`],
         cwd: '/',
         env: process.env,
         user: undefined,
-        relays: true,
+        relayedTerminal: () => terminalOf(pidFile),
         spawned: () => undefined,
         failure: () => this.startFailure(log),
-        over: () => rmSync(log, { force: true }),
+        over: () => {
+          for (const file of [log, spec, pidFile]) rmSync(file, { force: true });
+        },
       },
       options,
       this.#terminals,
@@ -167,4 +192,38 @@ export class OciRuntime {
     }
     if (existsSync(rootfs)) await this.#shell.run(`umount -l ${quote(rootfs)} 2>/dev/null || :`);
   }
+}
+
+/** What the runtime is told about another process in a container (runtime-spec, `process`). */
+function processOf(
+  bundle: string,
+  command: readonly string[],
+  { tty: terminal, size }: CommandOptions,
+): object {
+  const config = JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8')) as {
+    process: { readonly env: readonly string[] };
+  };
+  const env = config.process.env.filter((variable) => !terminal || !variable.startsWith('TERM='));
+  return {
+    ...config.process,
+    args: command,
+    env: [...env, ...(terminal ? ['TERM=xterm'] : [])],
+    terminal,
+    ...(terminal && size ? { consoleSize: { width: size.columns, height: size.rows } } : {}),
+  };
+}
+
+/** What a process has for its standard input, opened by way of /proc: the terminals of containers have no name here. */
+function terminalOf(pidFile: string): string | undefined {
+  try {
+    const pid = readFileSync(pidFile, 'latin1').trim();
+    return /^\d+$/.test(pid) ? terminalPath(Number(pid)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function withoutColours(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- an escape sequence begins with a control character
+  return text.replace(/\u001b\[[\d;]*m/g, '');
 }

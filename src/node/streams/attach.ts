@@ -1,0 +1,48 @@
+/** Following a container's main process: what it writes from now on, and its input. */
+import { Readable } from 'node:stream';
+import type { Command, CommandEnd, StreamOptions } from '../../kube/server/pod-streams/source.ts';
+import type { TerminalSize } from '../../kube/server/pod-streams/terminal-size.ts';
+import type { ContainerHandle } from '../drivers/driver.ts';
+import type { ContainerLog } from '../logs/container-log.ts';
+import { readLog } from '../logs/log-reader.ts';
+import type { ContainerInput } from './container-input.ts';
+import { TerminalResizer, type TerminalPrograms } from './terminal.ts';
+
+export interface AttachTarget {
+  readonly handle: ContainerHandle;
+  readonly log: ContainerLog;
+  /** Undefined: the process reads nothing. */
+  readonly input: ContainerInput | undefined;
+  /** Undefined: the process has no terminal. */
+  readonly terminals: TerminalPrograms | undefined;
+}
+
+/**
+ * Standard output and error are one log, so both come out of the one that the client asked for, `stdout` before `stderr`.
+ * The end of the container is a success here, whatever its exit code, as in Kubernetes: that is in the pod's status.
+ */
+export function attachTo(
+  { handle, log, input, terminals }: AttachTarget,
+  options: StreamOptions,
+  size: TerminalSize | undefined,
+): Command {
+  const left = new AbortController();
+  const follow = readLog(log, { follow: true, tailLines: 0, signal: left.signal });
+  const output = options.stdout || options.stderr ? Readable.from(follow, { objectMode: false }) : undefined;
+  const stdin = options.stdin ? input?.open() : undefined;
+  const resizer = terminals && new TerminalResizer(terminals, () => handle.terminal);
+  if (size) resizer?.set(size);
+  const ended = handle.exited.then((): CommandEnd => ({ kind: 'exited', code: 0 }));
+  return {
+    stdin,
+    stdout: options.stdout ? output : undefined,
+    stderr: options.stdout ? undefined : output,
+    resize: (next) => resizer?.set(next),
+    ended,
+    hangUp: () => {
+      left.abort();
+      output?.destroy();
+      stdin?.destroy();
+    },
+  };
+}
