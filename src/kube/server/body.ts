@@ -80,6 +80,11 @@ const patchTypes: Readonly<Record<string, PatchRequest['type']>> = {
   'application/apply-patch+yaml': 'apply',
 };
 
+/** Whether a patch is a configuration for server-side apply. */
+export function isApply(request: IncomingMessage): boolean {
+  return parseMediaType(request.headers['content-type'] ?? '')?.type === 'application/apply-patch+yaml';
+}
+
 /** A patch by its media type. Throws 415 for another type and 400 for a malformed body. */
 export async function decodePatch(
   body: Buffer,

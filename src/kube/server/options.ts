@@ -2,7 +2,8 @@
 import { ApiError } from '../api-error.ts';
 import type { User } from './authentication/user.ts';
 import type { Exchange } from './exchange.ts';
-import { invalidOption } from './status.ts';
+import { invalidOption, refusedOption } from './status.ts';
+import { maxManagerLength, unprintable } from './service/ownership/manager-name.ts';
 import type { IncludeObject } from './table.ts';
 import type {
   DeleteRequest,
@@ -87,12 +88,18 @@ function requester({ name, groups, uid, extra }: User): Requester {
   };
 }
 
-export function writeOptions({ query, user, request }: Asking, kind: WriteOptionsKind): WriteRequest {
+/** `applies`: the options are those of a server-side apply, which must name its manager. */
+export function writeOptions(
+  { query, user, request }: Asking,
+  kind: WriteOptionsKind,
+  applies = false,
+): WriteRequest {
   const validation = text(query, 'fieldValidation');
   const fieldValidation = fieldValidations.find((word) => word === validation);
   if (validation !== undefined && fieldValidation === undefined) {
     throw invalidOption(kind, 'fieldValidation', validation, fieldValidations);
   }
+  checkManager(query, kind, applies);
   return {
     ...requester(user),
     dryRun: dryRun(query.getAll('dryRun'), kind),
@@ -103,6 +110,37 @@ export function writeOptions({ query, user, request }: Asking, kind: WriteOption
       force: query.has('force') ? flag(query, 'force') : undefined,
     }),
   };
+}
+
+/** As apimachinery `ValidatePatchOptions` and `ValidateFieldManager`. */
+function checkManager(query: URLSearchParams, kind: WriteOptionsKind, applies: boolean): void {
+  const name = text(query, 'fieldManager');
+  if (kind === 'PatchOptions' && !applies && query.has('force')) {
+    throw refusedOption(
+      kind,
+      'force',
+      'FieldValueForbidden',
+      'Forbidden: may not be specified for non-apply patch',
+    );
+  }
+  if (name === undefined) {
+    if (!applies) return;
+    throw refusedOption(
+      kind,
+      'fieldManager',
+      'FieldValueRequired',
+      'Required value: is required for apply patch',
+    );
+  }
+  if (Buffer.byteLength(name) > maxManagerLength) {
+    const why = `Too long: may not be more than ${maxManagerLength} bytes`;
+    throw refusedOption(kind, 'fieldManager', 'FieldValueTooLong', why);
+  }
+  for (const { at, character } of unprintable(name)) {
+    const code = character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0');
+    const why = `Invalid value: ${JSON.stringify(name)}: invalid character U+${code} (at position ${at})`;
+    throw refusedOption(kind, 'fieldManager', 'FieldValueInvalid', why);
+  }
 }
 
 function dryRun(values: readonly string[], kind: string): boolean {

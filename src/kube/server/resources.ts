@@ -2,7 +2,7 @@
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
 import type { ObjectKey } from '../client/client.ts';
-import { decodeDeleteOptions, decodeObject, decodePatch, readBody } from './body.ts';
+import { decodeDeleteOptions, decodeObject, decodePatch, isApply, readBody } from './body.ts';
 import type { ApiCatalog } from './catalog.ts';
 import { send, sendDocument, sendPageNotFound, type Exchange } from './exchange.ts';
 import type { ReadService } from './generated-objects.ts';
@@ -202,14 +202,14 @@ export class ResourceApi {
 
   async #patch(target: ItemTarget): Promise<void> {
     const { def, request, key, subresource } = target;
-    const options = writeOptions(target, 'PatchOptions');
+    const options = writeOptions(target, 'PatchOptions', isApply(request));
     const form = answerForm(target);
     const patch = await decodePatch(await readBody(request), request.headers['content-type'], def);
     const result = await this.#service.patch(def, key, patch, {
       ...options,
       ...(subresource ? { subresource } : {}),
     });
-    await this.#written(target, 200, form, result);
+    await this.#written(target, result.created ? 201 : 200, form, result);
   }
 
   async #written(target: Target, code: number, form: AnswerForm, result: WriteResult): Promise<void> {

@@ -58,9 +58,14 @@ export function invalidOption(
 ): ApiError {
   const list = allowed.map((word) => JSON.stringify(word)).join(', ');
   const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${list}`;
+  return refusedOption(options, field, 'FieldValueNotSupported', message);
+}
+
+/** 422 for an option of a request. `message` is the fault as field errors are worded. */
+export function refusedOption(options: string, field: string, reason: string, message: string): ApiError {
   return new ApiError('Invalid', `${options}.meta.k8s.io "" is invalid: ${field}: ${message}`, {
     group: 'meta.k8s.io',
     kind: options,
-    causes: [{ reason: 'FieldValueNotSupported', message, field }],
+    causes: [{ reason, message, field }],
   });
 }

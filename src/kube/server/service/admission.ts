@@ -32,12 +32,24 @@ export function copyInput(value: unknown, depth = 0): unknown {
   return copy;
 }
 
+/** A copy, but for the entries of managedFields: those are never changed in place, and long. */
+function copyObject(body: Record<string, unknown>): Record<string, unknown> {
+  const metadata = body['metadata'];
+  if (!isMembers(metadata) || metadata['managedFields'] === undefined) {
+    return copyInput(body) as Record<string, unknown>;
+  }
+  const { managedFields, ...others } = metadata;
+  const copy = copyInput({ ...body, metadata: others }) as Record<string, unknown>;
+  Object.assign(copy['metadata'] as object, { managedFields });
+  return copy;
+}
+
 /** Checks that the body is an object of this resource and gives a private copy, apiVersion, kind and metadata first. */
 export function readObject(def: ResourceDef, body: unknown): UntypedObject {
   if (!isMembers(body)) {
     throw badRequest(`the object provided is unrecognized (must be of type ${def.kind}): not a JSON object`);
   }
-  const { apiVersion, kind, metadata, ...rest } = copyInput(body) as Record<string, unknown>;
+  const { apiVersion, kind, metadata, ...rest } = copyObject(body);
   const wanted = apiVersionOf(def);
   // A built-in kind is decoded into the type that the path names, so a body without a kind is taken for it.
   if (!def.builtin && (!kind || !apiVersion)) {

@@ -76,7 +76,7 @@ const serverOwned = ['uid', 'creationTimestamp', 'deletionTimestamp', 'deletionG
 
 /**
  * Carries what the server owns from the stored metadata to the new one, in place, and finds forbidden changes.
- * Field ownership is not tracked, so `managedFields` never stays.
+ * `managedFields` goes: the write pipeline sets it anew.
  */
 export function keepServerMetadata(next: ObjectMeta, stored: ObjectMeta): Issue[] {
   const issues: Issue[] = [];

@@ -86,12 +86,18 @@ export interface WriteResult extends Served {
   readonly warnings: readonly string[];
   /** True when the write removed the object: its last finalizer went. */
   readonly removed?: boolean;
+  /** True when an apply found no object, and made it. */
+  readonly created?: boolean;
 }
 
-export interface PatchRequest {
-  readonly type: 'merge' | 'strategic' | 'json' | 'apply';
+/** A patch that says what to change. */
+export interface ChangingPatch {
+  readonly type: 'merge' | 'strategic' | 'json';
   readonly body: unknown;
 }
+
+/** `apply`: the body is a configuration, for server-side apply. */
+export type PatchRequest = ChangingPatch | { readonly type: 'apply'; readonly body: unknown };
 
 export interface DeleteRequest extends Requester {
   readonly propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';

@@ -9,6 +9,7 @@ import type { Store, StoreSnapshot } from '../../store/store.ts';
 import { copyInput, readObject } from './admission.ts';
 import { Definitions } from '../definitions/definitions.ts';
 import type { AdmissionPlugin, WebhookStage } from './admission-plugin.ts';
+import { Applier } from './applier.ts';
 import { isNamespace } from './deletion.ts';
 import { modified } from './errors.ts';
 import { applyPatch, checkPatchType } from './patch/apply.ts';
@@ -47,6 +48,7 @@ export class ApiService {
   readonly #reads: Reads;
   readonly #queries: Queries;
   readonly #writer: Writer;
+  readonly #applier: Applier;
 
   constructor(options: ApiServiceOptions) {
     const { store, resources, clock, plugins = [], webhooks } = options;
@@ -64,6 +66,7 @@ export class ApiService {
       plugins: [definitions.plugin, ...plugins],
       webhooks,
     });
+    this.#applier = new Applier({ reads: this.#reads, writer: this.#writer, clock });
     definitions.start(this);
   }
 
@@ -125,6 +128,7 @@ export class ApiService {
     request: WriteRequest,
   ): Promise<WriteResult> {
     checkPatchType(def, patch, request.subresource);
+    if (patch.type === 'apply') return this.#applier.apply(def, key, patch.body, request);
     if (request.subresource === 'scale') {
       return this.#changeScale(def, key, request, (scale) => applyPatch(def, scale, patch));
     }

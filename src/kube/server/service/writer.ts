@@ -5,7 +5,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../../base/clock.ts';
-import { deepEqual } from '../../../base/json.ts';
 import { randomSuffix } from '../../../base/names.ts';
 import { timestamp, type KubeObject, type ObjectMeta, type UntypedObject } from '../../../api/object.ts';
 import type { AdmissionContext, Issue, ResourceDef } from '../../../api/resource.ts';
@@ -20,6 +19,13 @@ import type { AdmissionAttributes, AdmissionPlugin, Readmission, WebhookStage } 
 import { decideDeletion, isNamespace, namespaceHeld } from './deletion.ts';
 import { alreadyExists, asApiError, badRequest, conflict, modified } from './errors.ts';
 import { keepServerMetadata, nothingKeeps } from './metadata.ts';
+import {
+  entriesAfter,
+  equalButTimesOfEntries,
+  setManagedFields,
+  takeManagedFields,
+  type Entries,
+} from './ownership/ownership.ts';
 import { checkPlace, checkSubresource, keyIn, placeInNamespace } from './place.ts';
 import { served, type Reads } from './reads.ts';
 import type { DeleteRequest, DeleteResult, Requester, WriteRequest, WriteResult } from './requests.ts';
@@ -40,6 +46,8 @@ export interface WriterOptions {
 export interface Change {
   readonly object: UntypedObject;
   readonly unconditional: boolean;
+  /** Who owns what afterwards, where the change has decided that; otherwise the writer owns what it changed. */
+  readonly managers?: Entries;
 }
 
 /** How often a write starts again because the object changed while a webhook was asked. As etcd3 GuaranteedUpdate retries. */
@@ -75,10 +83,12 @@ export class Writer {
     namespace: string | undefined,
     body: unknown,
     request: WriteRequest,
+    managers?: Entries,
   ): Promise<WriteResult> {
     const table = this.#reads.table(def);
     for (let attempt = 1; ; attempt++) {
       let object = readObject(def, body);
+      const claimed = takeManagedFields(object);
       placeInNamespace(def, object, namespace);
       const meta = object.metadata;
       if (meta.resourceVersion)
@@ -96,13 +106,17 @@ export class Writer {
         now,
         old: undefined,
       };
-      const mutated = this.#mutate(def, object, pending, request);
+      const owners = (next: UntypedObject): Entries =>
+        managers ?? entriesAfter({ def, stored: undefined, next, claimed, request, now });
+      const mutated = this.#mutate(def, object, pending, request, owners);
       if (mutated) {
+        const { managedFields } = meta;
         const outcome = await mutated;
         warnings.push(...outcome.warnings);
         object = restoreIdentity(this.#readBack(def, outcome.object), meta);
         resetStatus(def, object);
         def.mutate?.(object, this.#context(pending, request));
+        setManagedFields(object, managedFields);
       }
       check(def, object, this.#context(pending, request), []);
       const verdict = this.#validate(def, object, pending, request);
@@ -148,7 +162,8 @@ export class Writer {
       const stored = before instanceof Promise ? await before : before;
       const wanted = change(stored);
       if (wanted instanceof ApiError) return this.#reads.refuse(table, wanted);
-      const { object, unconditional } = wanted;
+      const { object, unconditional, managers } = wanted;
+      const claimed = takeManagedFields(object);
       checkPlace(def, key, object);
       if (subresource) checkSubresource(def, subresource);
       const refusal = preconditionFault(def, object.metadata, stored.metadata);
@@ -165,14 +180,18 @@ export class Writer {
         old: stored,
       };
       let asked = before instanceof Promise;
-      const mutated = this.#mutate(def, next, pending, request);
+      const owners = (owned: UntypedObject): Entries =>
+        managers ?? entriesAfter({ def, stored, next: owned, claimed, request, now: pending.now });
+      const mutated = this.#mutate(def, next, pending, request, owners);
       if (mutated) {
         asked = true;
+        const { managedFields } = next.metadata;
         const outcome = await mutated;
         warnings.push(...outcome.warnings);
         next = withSubresource(def, stored, this.#readBack(def, outcome.object), subresource);
         issues.push(...keepServerMetadata(next.metadata, stored.metadata));
         def.mutate?.(next, this.#context(pending, request));
+        setManagedFields(next, managedFields);
       }
       check(def, next, this.#context(pending, request), issues);
       const verdict = this.#validate(def, next, pending, request);
@@ -265,7 +284,9 @@ export class Writer {
   ): Promise<WriteResult> | WriteResult {
     const { table, current, next, record } = change;
     const gone = nothingKeeps(next) && !namespaceHeld(def, next);
-    if (!gone && deepEqual(record, current.object)) return this.#unchanged(table, current, next, warnings);
+    if (!gone && equalButTimesOfEntries(record, current.object)) {
+      return this.#unchanged(table, current, next, warnings);
+    }
     if (request.dryRun) return { ...served(next), warnings, ...(gone ? { removed: true } : {}) };
     if (!gone) return this.#stored(this.#store.put(table, current.key, record), next, warnings);
     return this.#stored(this.#store.remove(table, current.key, record), next, warnings, true);
@@ -297,14 +318,19 @@ export class Writer {
 
   // ---- admission ---------------------------------------------------------------------------------------------
 
-  /** The kind's defaults and the mutating plugins, in place. A promise when webhooks want to have a say. */
+  /**
+   * The kind's defaults and the mutating plugins, in place. A promise when webhooks want to have a say. In between it is
+   * written down who owns what: what plugins and webhooks add belongs to nobody, as in Kubernetes.
+   */
   #mutate(
     def: ResourceDef,
     object: UntypedObject,
     pending: Pending,
     requester: Requester,
+    owners: (object: UntypedObject) => Entries,
   ): ReturnType<WebhookStage['mutate']> | undefined {
     def.mutate?.(object, this.#context(pending, requester));
+    setManagedFields(object, owners(object));
     this.#mutateInProcess(def, object, pending, requester);
     return this.#mutateByWebhooks(def, object, pending, requester);
   }

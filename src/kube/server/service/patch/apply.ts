@@ -1,22 +1,16 @@
-/** The three kinds of patch that change what is stored, behind one door. */
+/** The three kinds of patch that say what to change, behind one door; an apply says what is wanted, and is elsewhere. */
 import type { ResourceDef } from '../../../../api/resource.ts';
 import { resourceSchema } from '../../../../api/structural.ts';
 import { isMembers } from '../../../../api/structural-members.ts';
 import { ApiError } from '../../../api-error.ts';
 import { badRequest } from '../errors.ts';
-import type { PatchRequest } from '../requests.ts';
+import type { ChangingPatch, PatchRequest } from '../requests.ts';
 import { jsonPatch } from './json.ts';
 import { mergePatch } from './merge.ts';
 import { strategicMergePatch } from './strategic.ts';
 
 /** Throws 415 for patches that this resource does not take. */
 export function checkPatchType(def: ResourceDef, patch: PatchRequest, subresource: string | undefined): void {
-  if (patch.type === 'apply') {
-    throw new ApiError(
-      'UnsupportedMediaType',
-      'server-side apply (application/apply-patch+yaml) is not served; apply without --server-side',
-    );
-  }
   // A Scale is no built-in kind's own type here: it has no list to merge, so the merge patch says all.
   if (patch.type === 'strategic' && (!def.builtin || subresource === 'scale')) {
     throw new ApiError(
@@ -27,7 +21,7 @@ export function checkPatchType(def: ResourceDef, patch: PatchRequest, subresourc
 }
 
 /** The object that a patch makes of `target`, which stays as it is. Throws 400 and 422. */
-export function applyPatch(def: ResourceDef, target: unknown, patch: PatchRequest): unknown {
+export function applyPatch(def: ResourceDef, target: unknown, patch: ChangingPatch): unknown {
   if (patch.type === 'json') return jsonPatch(target, patch.body);
   if (!isMembers(patch.body)) {
     throw badRequest(
