@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { controllerRef, type ObjectMeta } from '../../api/object.ts';
 import type { Deployment, ReplicaSet } from '../../api/kubernetes/workloads.ts';
 import {
@@ -8,19 +7,7 @@ import {
   revisionAnnotation,
   rolloutBounds,
 } from '../rollout-decisions.ts';
-
-/** Letters and digits that make no words (apimachinery `rand.SafeEncodeString`). */
-const alphabet = 'bcdfghjklmnpqrstvwxz2456789';
-
-/** A stable hash of a template; `collisions` tells apart two templates that would get the same. */
-function templateHash(template: unknown, collisions: number): string {
-  const digest = createHash('sha256')
-    .update(JSON.stringify([template, collisions]))
-    .digest();
-  let text = '';
-  for (const byte of digest.subarray(0, 10)) text += alphabet[byte % alphabet.length];
-  return text;
-}
+import { templateHash } from './template-hash.ts';
 
 /** Annotations of a Deployment that say nothing about its ReplicaSets. */
 const ownAnnotations = new Set([

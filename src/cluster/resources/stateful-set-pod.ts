@@ -1,0 +1,116 @@
+import { controllerRef, type OwnerReference } from '../../api/object.ts';
+import type { PodTemplateSpec } from '../../api/kubernetes/pod-defaults.ts';
+import type { PersistentVolumeClaim } from '../../api/kubernetes/resources.ts';
+import type { StatefulSet } from '../../api/kubernetes/workloads.ts';
+import type { Pod } from '../../api/pods.ts';
+
+/** The revision of a pod of a StatefulSet: the name of its ControllerRevision. */
+export const revisionLabel = 'controller-revision-hash';
+export const podNameLabel = 'statefulset.kubernetes.io/pod-name';
+export const podIndexLabel = 'apps.kubernetes.io/pod-index';
+
+export function podNameOf(set: StatefulSet, ordinal: number): string {
+  return `${set.metadata.name}-${ordinal}`;
+}
+
+/** The number at the end of a pod's name; undefined for a pod of another set. */
+export function ordinalOf(set: StatefulSet, { metadata: { name } }: Pod): number | undefined {
+  const match = /^(.*)-(0|[1-9]\d{0,8})$/.exec(name);
+  return match?.[1] === set.metadata.name ? Number(match[2]) : undefined;
+}
+
+/** Labels by which a pod is known for itself. */
+export function identityLabels(set: StatefulSet, ordinal: number): { [key: string]: string } {
+  return { [podNameLabel]: podNameOf(set, ordinal), [podIndexLabel]: String(ordinal) };
+}
+
+/** The pod of an ordinal, from the template of a revision. */
+export function makeStatefulPod(
+  set: StatefulSet,
+  ordinal: number,
+  revision: { readonly name: string; readonly template: PodTemplateSpec },
+): Pod {
+  const { template } = revision;
+  const name = podNameOf(set, ordinal);
+  const claims = claimNames(set, ordinal);
+  const volumes = [
+    ...[...claims].map(([volume, claimName]) => ({ name: volume, persistentVolumeClaim: { claimName } })),
+    // A claim takes the place of a volume of its name.
+    ...(template.spec?.volumes ?? []).filter((volume) => !claims.has(volume.name)),
+  ];
+  const { annotations, finalizers } = template.metadata ?? {};
+  const { serviceName } = set.spec ?? {};
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      generateName: `${set.metadata.name}-`,
+      ...(set.metadata.namespace ? { namespace: set.metadata.namespace } : {}),
+      labels: {
+        ...template.metadata?.labels,
+        ...identityLabels(set, ordinal),
+        [revisionLabel]: revision.name,
+      },
+      ...(annotations ? { annotations } : {}),
+      ...(finalizers ? { finalizers } : {}),
+      ownerReferences: [controllerRef(set)],
+    },
+    spec: {
+      ...template.spec,
+      containers: template.spec?.containers ?? [],
+      hostname: name,
+      ...(serviceName ? { subdomain: serviceName } : {}),
+      ...(volumes.length > 0 ? { volumes } : {}),
+    },
+  };
+}
+
+/** Claim template → claim of the ordinal. */
+function claimNames(set: StatefulSet, ordinal: number): Map<string, string> {
+  const templates = set.spec?.volumeClaimTemplates ?? [];
+  return new Map(
+    templates.map(({ metadata: { name } }) => [name, `${name}-${podNameOf(set, ordinal)}`] as const),
+  );
+}
+
+/** The claims of an ordinal. */
+export function makeClaims(set: StatefulSet, ordinal: number): PersistentVolumeClaim[] {
+  const names = claimNames(set, ordinal);
+  return (set.spec?.volumeClaimTemplates ?? []).map(({ metadata, spec }) => ({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: {
+      name: names.get(metadata.name) ?? '',
+      ...(set.metadata.namespace ? { namespace: set.metadata.namespace } : {}),
+      labels: { ...metadata.labels, ...set.spec?.selector.matchLabels },
+      ...(metadata.annotations ? { annotations: metadata.annotations } : {}),
+    },
+    ...(spec ? { spec } : {}),
+  }));
+}
+
+/**
+ * Who owns a claim, by the retention policy of its set: nobody, the set (it goes with it), or, once it is scaled away, its
+ * pod. `condemned`: the pod is beyond the replicas. References of others stay.
+ */
+export function claimOwners(
+  set: StatefulSet,
+  pod: Pod | undefined,
+  condemned: boolean,
+  claim: PersistentVolumeClaim,
+): OwnerReference[] {
+  const { whenDeleted, whenScaled } = set.spec?.persistentVolumeClaimRetentionPolicy ?? {};
+  const others = (claim.metadata.ownerReferences ?? []).filter(
+    ({ kind, name, apiVersion }) =>
+      !(kind === 'StatefulSet' && name === set.metadata.name) &&
+      !(kind === 'Pod' && apiVersion === 'v1' && name === pod?.metadata.name),
+  );
+  if (whenScaled === 'Delete' && condemned) {
+    if (!pod?.metadata.uid) return others;
+    return [...others, { apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name, uid: pod.metadata.uid }];
+  }
+  if (whenDeleted !== 'Delete') return others;
+  const { name, uid = '' } = set.metadata;
+  return [...others, { apiVersion: 'apps/v1', kind: 'StatefulSet', name, uid }];
+}
