@@ -17,6 +17,9 @@ export const gitToolsName = `${embeddedRegistry}/tools/git:latest`;
 /** Builds Node.js projects into images. */
 export const buildToolsName = `${embeddedRegistry}/tools/build:latest`;
 
+/** For looking into pods (`kubectl debug --image=…`): a shell and the usual programs of this machine. */
+export const debugToolsName = `${embeddedRegistry}/tools/debug:latest`;
+
 /** Where Knapsack's code lies in tool images; steps run there, by relative paths. */
 export const toolsDirectory = '/opt/knapsack';
 
@@ -42,6 +45,62 @@ const shellPrograms = [
   'mkdir',
 ];
 
+/** What people reach for when they look into a pod; those that the machine has are taken. */
+const debugPrograms = [
+  ...[
+    'sh',
+    'bash',
+    'env',
+    'echo',
+    'true',
+    'false',
+    'test',
+    'sleep',
+    'date',
+    'id',
+    'whoami',
+    'hostname',
+    'stty',
+  ],
+  ...[
+    'ls',
+    'cat',
+    'cp',
+    'mv',
+    'rm',
+    'mkdir',
+    'rmdir',
+    'ln',
+    'touch',
+    'chmod',
+    'chown',
+    'stat',
+    'du',
+    'df',
+    'find',
+  ],
+  ...[
+    'grep',
+    'sed',
+    'awk',
+    'head',
+    'tail',
+    'cut',
+    'sort',
+    'uniq',
+    'wc',
+    'tr',
+    'tee',
+    'xargs',
+    'less',
+    'more',
+    'vi',
+  ],
+  ...['base64', 'sha256sum', 'md5sum', 'od', 'hexdump', 'tar', 'gzip', 'dd', 'diff'],
+  ...['ps', 'top', 'kill', 'free', 'uptime', 'mount', 'nproc', 'uname', 'strace', 'lsof'],
+  ...['ip', 'ss', 'ping', 'curl', 'wget', 'nc', 'dig', 'nslookup', 'openssl', 'getent'],
+];
+
 /** The path of a step's program, relative to {@link toolsDirectory}. */
 export function stepProgram(name: string): string {
   return `src/build/steps/${name}${extension}`;
@@ -53,6 +112,7 @@ export function shippedImages(): ReadonlyMap<string, ImageMaker> {
     [baseImageName, (store) => ensureBase(store)],
     [gitToolsName, ensureGitTools],
     [buildToolsName, ensureBuildTools],
+    [debugToolsName, ensureDebugTools],
   ]);
 }
 
@@ -124,6 +184,20 @@ async function ensureGitTools(store: ImageStore): Promise<Descriptor> {
     const descriptor = await layer.write(store);
     const layers = [{ descriptor, createdBy: 'git of the build machine' }, await ownSourcesLayer(store)];
     return await assembleTools(store, gitToolsName, layers, annotations);
+  });
+}
+
+/** Makes sure that the store has the image for looking into pods. */
+async function ensureDebugTools(store: ImageStore): Promise<Descriptor> {
+  const base = await ensureBase(store);
+  const executables = programs(debugPrograms);
+  const inputs = [base.digest, fingerprint([...executables.values()])].join('|');
+  return await makeOnce(store, parseReference(debugToolsName), inputs, async (annotations) => {
+    const layer = new Layer();
+    await addExecutables(layer, executables);
+    const descriptor = await layer.write(store);
+    const layers = [{ descriptor, createdBy: 'programs of the build machine' }];
+    return await assembleTools(store, debugToolsName, layers, annotations);
   });
 }
 
