@@ -39,12 +39,14 @@ import { startControllers } from './kube/controller/kernel.ts';
 import { makeAccess } from './kube/server/access.ts';
 import { admissionPlugins } from './kube/server/admission/index.ts';
 import { startApiServer } from './kube/server/api-server.ts';
+import { certificatesPlugin } from './kube/server/admission/certificates.ts';
 import { serviceAccountPlugin } from './kube/server/admission/service-account.ts';
 import { podTokenSource } from './kube/server/authentication/pod-tokens.ts';
 import { ensureTokenKey } from './kube/server/authentication/token-key.ts';
 import { TokenRequests, tokenSubresource } from './kube/server/authentication/token-request.ts';
 import { escalationPlugin } from './kube/server/authorization/escalation.ts';
 import { reconcileDefaultRoles } from './kube/server/authorization/reconcile-defaults.ts';
+import { signRequest } from './kube/server/certificates/signers.ts';
 import { writeKubeconfig } from './kube/server/kubeconfig.ts';
 import { ensurePki } from './kube/server/pki.ts';
 import { podStreamHandlers } from './kube/server/pod-streams/index.ts';
@@ -141,7 +143,12 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   closers.defer(() => store.close());
   options.owned?.();
   const access = makeAccess({ store, clock, key: ensureTokenKey(join(data, 'pki')) });
-  const plugins = [escalationPlugin(access.authorizer), serviceAccountPlugin(store), ...admissionPlugins];
+  const plugins = [
+    escalationPlugin(access.authorizer),
+    certificatesPlugin(access.authorizer),
+    serviceAccountPlugin(store),
+    ...admissionPlugins,
+  ];
   const webhooks = new AdmissionWebhooks({ store, log });
   closers.defer(() => webhooks.close());
   const service = new ApiService({ store, resources, clock, plugins, webhooks });
@@ -234,6 +241,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     resources: service.registry,
     rootCertificate: pki.ca.cert,
     apiAddress: podAddress,
+    signRequest: (spec, now) => signRequest(spec, (request) => pki.issueFor(request), now),
     issueToken: (claims) => access.tokens.issueForSecret(claims),
   });
   closers.defer(() => cluster.stop());

@@ -5,32 +5,23 @@ import type { Controller, ControllerEnv } from '../kube/controller/controller.ts
 import { startControllers, type ControllerStats } from '../kube/controller/kernel.ts';
 import { Recorder, type EventRecorder } from '../kube/controller/recorder.ts';
 import { ResourceRegistry } from '../kube/resource-registry.ts';
+import { accessControllers, type AccessOptions } from './access.ts';
 import { endpointsController } from './endpoints.ts';
 import { eventExpiryController } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { horizontalController } from './horizontal/index.ts';
-import {
-  ensureKubernetesService,
-  kubernetesServiceController,
-  type ApiAddress,
-} from './kubernetes-service.ts';
+import { ensureKubernetesService } from './kubernetes-service.ts';
 import { namespaceController, type NamespaceOptions } from './namespace.ts';
 import { podCollectionController } from './pod-collection.ts';
-import { roleAggregationController } from './role-aggregation.ts';
-import { tokenSecretController, type TokenSecretOptions } from './token-secrets.ts';
 import { claimController } from './volumes/claim.ts';
 import { ephemeralVolumeController } from './volumes/ephemeral.ts';
 import { HostPathVolumes } from './volumes/host-path.ts';
 import { volumeController } from './volumes/volume.ts';
 import { workloadControllers } from './workloads.ts';
 
-export interface ClusterOptions extends Omit<NamespaceOptions, 'registry'> {
+export interface ClusterOptions extends Omit<NamespaceOptions, 'registry'>, AccessOptions {
   /** What is served: a list that stays, or the registry of a server with custom resources. */
   readonly resources: readonly ResourceDef[] | ResourceRegistry;
-  /** Where pods reach the API: what the Service `kubernetes` leads to. Without it there is no such Service. */
-  readonly apiAddress?: ApiAddress;
-  /** Signs tokens for Secrets; without it they are not filled. */
-  readonly issueToken?: TokenSecretOptions['issue'];
   /** What pods use, for HorizontalPodAutoscalers. Default: nothing is known. */
   readonly metrics?: MetricsSource;
   /** Where volumes are made; without it nobody acts for the provisioner `knapsack.dev/host-path`. */
@@ -46,7 +37,7 @@ function clusterControllers(
   registry: ResourceRegistry,
   recorder: (component: string) => EventRecorder,
 ): Controller[] {
-  const { apiAddress, issueToken, rootCertificate, volumesDir } = options;
+  const { volumesDir } = options;
   const provisioner = volumesDir === undefined ? undefined : new HostPathVolumes(volumesDir);
   const volumeEvents = recorder('persistentvolume-controller');
   return [
@@ -62,11 +53,7 @@ function clusterControllers(
     claimController(env, volumeEvents, provisioner),
     volumeController(env, volumeEvents, provisioner),
     ephemeralVolumeController(env, recorder('ephemeral_volume')),
-    roleAggregationController(env),
-    ...(apiAddress ? [kubernetesServiceController(env, apiAddress)] : []),
-    ...(issueToken && rootCertificate !== undefined
-      ? [tokenSecretController(env, { issue: issueToken, rootCertificate })]
-      : []),
+    ...accessControllers(env, options),
   ];
 }
 

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
+import { certificateSigningController } from '../../src/cluster/certificate-signing.ts';
 import { roleAggregationController } from '../../src/cluster/role-aggregation.ts';
 import { tokenSecretController } from '../../src/cluster/token-secrets.ts';
 import { SharedInformers } from '../../src/kube/client/shared-informers.ts';
 import { startControllers, type Kernel } from '../../src/kube/controller/kernel.ts';
-import { kubectlSkipReason } from '../support/drivers.ts';
+import { signRequest } from '../../src/kube/server/certificates/signers.ts';
+import { hasProgram, kubectlSkipReason } from '../support/drivers.ts';
 import { execute, type Output } from '../support/platform.ts';
 import { kubectls, splitArgs } from '../support/kubectl.ts';
 import { waitFor } from '../support/wait.ts';
@@ -38,6 +40,17 @@ rules:
 - {apiGroups: [""], resources: [pods], verbs: [${verbs}]}
 `;
 
+const signing = (name: string, request: string): string => `
+apiVersion: certificates.k8s.io/v1
+kind: CertificateSigningRequest
+metadata: {name: ${name}}
+spec:
+  request: ${Buffer.from(request).toString('base64')}
+  signerName: kubernetes.io/kube-apiserver-client
+  usages: [client auth]
+  expirationSeconds: 3600
+`;
+
 const knativeService = `
 apiVersion: serving.knative.dev/v1
 kind: Service
@@ -59,7 +72,16 @@ function suite(program: string, minor: number): void {
       const env = { client, informers, clock: systemClock, log: silentLogger };
       const issue = server.access.tokens.issueForSecret.bind(server.access.tokens);
       const secrets = tokenSecretController(env, { issue, rootCertificate: server.pki.ca.cert });
-      kernel = await startControllers([roleAggregationController(env), secrets], env);
+      kernel = await startControllers(
+        [
+          roleAggregationController(env),
+          certificateSigningController(env, (spec, now) =>
+            signRequest(spec, (request) => server.pki.issueFor(request), now),
+          ),
+          secrets,
+        ],
+        env,
+      );
       const text = readFileSync(server.kubeconfig, 'utf8');
       anonymous = join(server.dir, 'anonymous');
       writeFileSync(
@@ -75,7 +97,7 @@ function suite(program: string, minor: number): void {
 
     const run = (args: string, options: { token?: string; input?: string } = {}): Promise<Output> => {
       const { token, input } = options;
-      const credentials = token === undefined ? [] : [`--token=${token}`];
+      const credentials = token ? [`--token=${token}`] : [];
       return execute(program, [...credentials, ...splitArgs(args)], {
         env: { KUBECONFIG: token === undefined ? server.kubeconfig : anonymous, HOME: server.dir },
         timeoutMs: 60_000,
@@ -178,6 +200,57 @@ function suite(program: string, minor: number): void {
       await ok('auth reconcile -f -', { input: reconciled('get') });
       await ok('auth reconcile -f -', { input: reconciled('list') });
       assert.equal(await ok('get role grown -o jsonpath={.rules[*].verbs[*]}'), 'get list');
+    });
+
+    it('gets users a certificate', { skip: !hasProgram('openssl') }, async () => {
+      const keyFile = join(server.dir, 'jane.key');
+      const openssl = async (subject: string): Promise<string> => {
+        const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+        const args = ['req', '-new', ...curve, '-keyout', keyFile, '-subj', subject];
+        const { code, stdout, stderr } = await execute('openssl', args);
+        assert.equal(code, 0, stderr);
+        return stdout;
+      };
+      await fails('apply -f -', /signer with system:masters group is not allowed/, {
+        input: signing('masters', await openssl('/O=system:masters/CN=jane')),
+      });
+      await fails(
+        'apply -f -',
+        /spec\.request: Invalid value: .*PEM block type must be CERTIFICATE REQUEST/,
+        {
+          input: signing('nonsense', 'nonsense'),
+        },
+      );
+      const request = await openssl('/O=devs/O=ops/CN=jane');
+      await ok('create clusterrole asker --verb=create,get,patch --resource=certificatesigningrequests');
+      await ok(
+        'create clusterrole decider --verb=get,update,patch --resource=certificatesigningrequests,certificatesigningrequests/approval',
+      );
+      await ok('create clusterrolebinding asker --clusterrole=asker --user=asker');
+      await ok('create clusterrolebinding decider --clusterrole=decider --user=asker');
+      await ok('apply -f - --as asker', { input: signing('jane', request) });
+      assert.match(
+        await ok('get csr jane'),
+        /^jane +\S+ +kubernetes\.io\/kube-apiserver-client +asker +\S+ +Pending$/m,
+      );
+      await fails(
+        'certificate approve jane --as asker',
+        /user not permitted to approve requests with signerName "kubernetes\.io\/kube-apiserver-client"/,
+      );
+      await ok('certificate approve jane');
+      const encoded = await waitFor('the certificate', () =>
+        ok('get csr jane -o jsonpath={.status.certificate}'),
+      );
+      assert.match(await ok('get csr jane'), /Approved,Issued$/m);
+      const certificateFile = join(server.dir, 'jane.crt');
+      writeFileSync(certificateFile, Buffer.from(encoded, 'base64'));
+      const asJane = `--client-certificate=${certificateFile} --client-key=${keyFile}`;
+      await fails(`${asJane} get pods`, /User "jane" cannot list resource "pods"/, { token: '' });
+      await ok('create rolebinding ops --clusterrole=view --group=ops');
+      await ok(`${asJane} get pods`, { token: '' });
+      await ok('apply -f -', { input: signing('refused', request) });
+      await ok('certificate deny refused');
+      assert.match(await ok('get csr refused'), /Denied$/m);
     });
 
     it('impersonates only with permission', async () => {

@@ -21,6 +21,18 @@ export interface Pki {
   readonly admin: KeyPair;
   /** Issues a client certificate for a user, e.g. a component's identity; not kept in a file. */
   issueClient(subject: DistinguishedName): KeyPair;
+  /** A certificate for a key that someone else holds, PEM. It never outlives the CA. */
+  issueFor(request: IssueRequest): string;
+}
+
+export interface IssueRequest extends Pick<
+  CertificateSpec,
+  'subject' | 'publicKey' | 'usage' | 'keyEncipherment' | 'hosts'
+> {
+  /** Milliseconds. */
+  readonly lifetime: number;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
 }
 
 const day = 24 * 3600 * 1000;
@@ -80,6 +92,15 @@ export function ensurePki(dir: string, options: { hosts?: readonly string[]; now
     server,
     admin,
     issueClient: (subject) => issue({ subject, usage: 'client', ca, now: Date.now() }),
+    issueFor: ({ lifetime, now: from, ...request }) =>
+      issueCertificate({
+        ...request,
+        issuer: caName,
+        issuerPublicKey: caCert.publicKey,
+        issuerPrivateKey: createPrivateKey(ca.key),
+        notBefore: from - backdate,
+        notAfter: Math.min(from + lifetime, Date.parse(caCert.validTo)),
+      }),
   };
 }
 

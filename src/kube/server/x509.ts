@@ -7,7 +7,8 @@ import { isIP } from 'node:net';
 
 export interface DistinguishedName {
   readonly commonName: string;
-  readonly organization?: string;
+  /** Several make several groups of a user. */
+  readonly organization?: string | readonly string[];
 }
 
 export interface CertificateSpec {
@@ -22,6 +23,8 @@ export interface CertificateSpec {
   readonly notBefore: number;
   readonly notAfter: number;
   readonly usage: 'ca' | 'server' | 'client';
+  /** Lets old clients send a session key encrypted for the subject's RSA key. */
+  readonly keyEncipherment?: boolean;
   /** DNS names and IP addresses (server certificates). */
   readonly hosts?: readonly string[];
 }
@@ -61,8 +64,7 @@ function extensions(spec: CertificateSpec): Buffer[] {
   const isCa = spec.usage === 'ca';
   const out = [
     extension(oids.basicConstraints, true, isCa ? sequence(boolean(true)) : sequence()),
-    // Bits: digitalSignature alone for leaves; keyCertSign, cRLSign and digitalSignature for a CA.
-    extension(oids.keyUsage, true, tagged(0x03, Buffer.from(isCa ? [1, 0x86] : [7, 0x80]))),
+    extension(oids.keyUsage, true, tagged(0x03, keyUsageBits(spec))),
     extension(oids.subjectKeyIdentifier, false, octetString(keyIdentifier(spec.publicKey))),
     extension(
       oids.authorityKeyIdentifier,
@@ -78,6 +80,12 @@ function extensions(spec: CertificateSpec): Buffer[] {
     out.push(extension(oids.subjectAltName, false, sequence(...spec.hosts.map(generalName))));
   }
   return out;
+}
+
+/** Count of unused bits, then bits: digitalSignature for all; keyCertSign and cRLSign for a CA; keyEncipherment if asked. */
+function keyUsageBits({ usage, keyEncipherment }: CertificateSpec): Buffer {
+  if (usage === 'ca') return Buffer.from([1, 0x86]);
+  return Buffer.from(keyEncipherment ? [5, 0xa0] : [7, 0x80]);
 }
 
 function generalName(host: string): Buffer {
@@ -118,7 +126,8 @@ function serialNumber(): Buffer {
 function distinguishedName(name: DistinguishedName): Buffer {
   const attribute = (oid: string, value: string): Buffer =>
     tagged(0x31, sequence(objectId(oid), tagged(0x0c, Buffer.from(value))));
-  const parts = name.organization ? [attribute(oids.organization, name.organization)] : [];
+  const organizations = [name.organization ?? []].flat();
+  const parts = organizations.map((organization) => attribute(oids.organization, organization));
   return sequence(...parts, attribute(oids.commonName, name.commonName));
 }
 

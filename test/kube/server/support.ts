@@ -8,6 +8,7 @@ import { systemClock, type Clock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import type { MetricsSource } from '../../../src/api/kubernetes/metrics.ts';
 import type { ResourceDef } from '../../../src/api/resource.ts';
+import { certificatesPlugin } from '../../../src/kube/server/admission/certificates.ts';
 import { makeAccess, type Access } from '../../../src/kube/server/access.ts';
 import { startApiServer, type ApiServer } from '../../../src/kube/server/api-server.ts';
 import { ensureTokenKey } from '../../../src/kube/server/authentication/token-key.ts';
@@ -70,7 +71,7 @@ export async function startTestServer(
   const api = await startTestApi({
     ...options,
     store,
-    plugins: [escalationPlugin(access.authorizer)],
+    plugins: [escalationPlugin(access.authorizer), certificatesPlugin(access.authorizer)],
   });
   if (options.roles) await reconcileDefaultRoles(api.client);
   const pki = ensurePki(join(dir, 'pki'));
