@@ -14,7 +14,7 @@ import type { ObjectKey } from '../../client/client.ts';
 import type { StoredRecord } from '../../store/record.ts';
 import type { Store } from '../../store/store.ts';
 import type { Table } from '../../store/table.ts';
-import { applySchema, check, readObject } from './admission.ts';
+import { applySchema, check, copyInput, readObject } from './admission.ts';
 import type { AdmissionAttributes, AdmissionPlugin, Readmission, WebhookStage } from './admission-plugin.ts';
 import { decideDeletion, isNamespace, namespaceHeld } from './deletion.ts';
 import { alreadyExists, asApiError, badRequest, conflict, modified } from './errors.ts';
@@ -48,6 +48,19 @@ export interface Change {
   readonly unconditional: boolean;
   /** Who owns what afterwards, where the change has decided that; otherwise the writer owns what it changed. */
   readonly managers?: Entries;
+}
+
+/** What is done to an object through a subresource that stores nothing itself. */
+export interface Action {
+  readonly operation: 'CREATE' | 'CONNECT';
+  readonly subresource: string;
+  /** The body, or the options of a stream (`PodExecOptions`), with its own kind. */
+  readonly object: UntypedObject;
+}
+
+export interface Admitted {
+  readonly object: UntypedObject;
+  readonly warnings: readonly string[];
 }
 
 /** How often a write starts again because the object changed while a webhook was asked. As etcd3 GuaranteedUpdate retries. */
@@ -243,6 +256,41 @@ export class Writer {
       const shown = await inVersionOrAsStored(def, result.object as UntypedObject);
       return { ...served(shown), removed: result.removed, warnings };
     }
+  }
+
+  /**
+   * Lets plugins and webhooks decide about an action on an object that is no write of it: an eviction, a binding, a
+   * stream. Gives the action's object as the webhooks leave it, and warnings.
+   */
+  async admit(def: ResourceDef, key: ObjectKey, action: Action, request: WriteRequest): Promise<Admitted> {
+    const attributes: AdmissionAttributes = {
+      ...request,
+      ...action,
+      def,
+      name: key.name,
+      namespace: key.namespace,
+      dryRun: request.dryRun ?? false,
+      now: this.#clock.now(),
+      old: undefined,
+      request,
+      stored: this.#view,
+    };
+    const webhooks = this.#webhooks;
+    let object = action.object;
+    const warnings: string[] = [];
+    if (webhooks?.concerns('mutating', attributes)) {
+      const readmission: Readmission = {
+        normalize: (changed) => copyInput(changed) as UntypedObject,
+        again: () => undefined,
+      };
+      const outcome = await webhooks.mutate(attributes, readmission);
+      object = outcome.object as UntypedObject;
+      warnings.push(...outcome.warnings);
+    }
+    const decided = { ...attributes, object };
+    if (webhooks?.concerns('validating', decided)) warnings.push(...(await webhooks.validate(decided)));
+    for (const plugin of this.#plugins) plugin.validate?.(decided);
+    return { object, warnings };
   }
 
   async #remove(
