@@ -30,7 +30,7 @@ import type {
   WriteResult,
 } from './requests.ts';
 import { applyScale, readScale } from './scale.ts';
-import { Writer, type Change } from './writer.ts';
+import { Writer, type Action, type Admitted, type Change } from './writer.ts';
 
 export interface ApiServiceOptions {
   readonly store: Store;
@@ -140,6 +140,11 @@ export class ApiService {
 
   delete(def: ResourceDef, key: ObjectKey, request: DeleteRequest): Promise<DeleteResult> {
     return this.#writer.delete(def, key, request);
+  }
+
+  /** Lets admission decide about an action on an object that is no write of it. Throws what it refuses with. */
+  admit(def: ResourceDef, key: ObjectKey, action: Action, request: WriteRequest): Promise<Admitted> {
+    return this.#writer.admit(def, key, action, request);
   }
 
   /** Deletes what the list selects, one by one as in Kubernetes, and gives the objects as they were. */
