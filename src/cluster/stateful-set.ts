@@ -3,7 +3,7 @@ import { messageOf } from '../base/errors.ts';
 import { deepEqual } from '../base/json.ts';
 import { controllerOf, keyOf } from '../api/object.ts';
 import { pods } from '../api/kubernetes/pods.ts';
-import { persistentVolumeClaims, type PersistentVolumeClaim } from '../api/kubernetes/resources.ts';
+import { persistentVolumeClaims, type PersistentVolumeClaim } from '../api/kubernetes/storage.ts';
 import { matchesSelector } from '../api/kubernetes/selectors.ts';
 import {
   controllerRevisions,

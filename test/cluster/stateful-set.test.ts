@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { controllerOf, timestamp } from '../../src/api/object.ts';
-import { persistentVolumeClaims } from '../../src/api/kubernetes/resources.ts';
+import { persistentVolumeClaims } from '../../src/api/kubernetes/storage.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import { controllerRevisions, statefulSets, type StatefulSet } from '../../src/api/kubernetes/workloads.ts';
 import type { Pod } from '../../src/api/pods.ts';

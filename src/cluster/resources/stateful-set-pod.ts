@@ -1,6 +1,6 @@
 import { controllerRef, type OwnerReference } from '../../api/object.ts';
 import type { PodTemplateSpec } from '../../api/kubernetes/pod-defaults.ts';
-import type { PersistentVolumeClaim } from '../../api/kubernetes/resources.ts';
+import type { PersistentVolumeClaim } from '../../api/kubernetes/storage.ts';
 import type { StatefulSet } from '../../api/kubernetes/workloads.ts';
 import type { Pod } from '../../api/pods.ts';
 
