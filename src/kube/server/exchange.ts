@@ -1,6 +1,7 @@
 /** One HTTP request with its answer, as the handlers see it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { constants, gzip } from 'node:zlib';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 import { ApiError } from '../api-error.ts';
 import type { User } from './authentication/user.ts';
@@ -26,9 +27,34 @@ export interface Exchange {
 
 type Headers = Readonly<Record<string, string | readonly string[]>>;
 
+/** Answers; a large body goes out compressed to whoever takes that. */
 export function send(response: ServerResponse, code: number, answer: Answer, headers: Headers = {}): void {
-  response.writeHead(code, { ...answerHeaders(answer), ...(headers as Record<string, string | string[]>) });
-  response.end(answer.body);
+  const all = { ...answerHeaders(answer), ...(headers as Record<string, string | string[]>) };
+  const end = (body: Buffer, more: Record<string, string | number> = {}): void => {
+    if (response.destroyed) return;
+    response.writeHead(code, { ...all, ...more });
+    response.end(body);
+  };
+  const compresses =
+    answer.body.length >= compressedFrom && !('content-encoding' in all) && takesGzip(response.req);
+  if (!compresses) return end(answer.body);
+  // In the thread pool: other requests are answered meanwhile.
+  gzip(answer.body, { level: constants.Z_BEST_SPEED }, (error, packed) => {
+    if (error) return end(answer.body);
+    end(packed, {
+      'content-encoding': 'gzip',
+      'content-length': packed.length,
+      vary: 'Accept-Encoding',
+    });
+  });
+}
+
+/** As kube-apiserver: below this, compressing costs more than it saves. */
+const compressedFrom = 128 * 1024;
+
+function takesGzip(request: IncomingMessage): boolean {
+  const accepted = request.headers['accept-encoding'];
+  return typeof accepted === 'string' && /(^|,)\s*gzip\s*(;\s*q=(1|0\.\d*[1-9]\d*)\s*)?(,|$)/i.test(accepted);
 }
 
 function answerHeaders(answer: Answer): Record<string, string | number> {

@@ -2,6 +2,7 @@
 import { ApiError } from '../api-error.ts';
 import type { User } from './authentication/user.ts';
 import type { Exchange } from './exchange.ts';
+import { checkListOptions, checkWatchOptions } from './list-options.ts';
 import { invalidOption, refusedOption } from './status.ts';
 import { maxManagerLength, unprintable } from './service/ownership/manager-name.ts';
 import type { IncludeObject } from './table.ts';
@@ -44,6 +45,11 @@ function present<T extends object>(members: T): Present<T> {
 }
 
 export function listOptions(query: URLSearchParams, namespace: string | undefined): ListRequest {
+  checkListOptions(query);
+  return listRequest(query, namespace);
+}
+
+function listRequest(query: URLSearchParams, namespace: string | undefined): ListRequest {
   return present({
     namespace,
     labelSelector: text(query, 'labelSelector'),
@@ -59,7 +65,8 @@ export function listOptions(query: URLSearchParams, namespace: string | undefine
 const minWatchTimeoutMs = 30 * 60_000;
 
 export function watchOptions(query: URLSearchParams, namespace: string | undefined): WatchRequest {
-  const { labelSelector, fieldSelector, resourceVersion } = listOptions(query, namespace);
+  checkWatchOptions(query);
+  const { labelSelector, fieldSelector, resourceVersion } = listRequest(query, namespace);
   const seconds = count(query, 'timeoutSeconds') ?? 0;
   const sendInitialEvents = query.has('sendInitialEvents') ? flag(query, 'sendInitialEvents') : undefined;
   return present({

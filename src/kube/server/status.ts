@@ -2,6 +2,7 @@
 import type { KubeObject } from '../../api/object.ts';
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError, type StatusDetails } from '../api-error.ts';
+import { ExpiredList } from './service/paging.ts';
 
 export interface Status {
   readonly kind: 'Status';
@@ -18,7 +19,7 @@ export function failureStatus(error: ApiError): Status {
   return {
     kind: 'Status',
     apiVersion: 'v1',
-    metadata: {},
+    metadata: error instanceof ExpiredList ? { continue: error.continue } : {},
     status: 'Failure',
     message: error.message,
     // A webhook may refuse without a reason.

@@ -139,9 +139,57 @@ describe('API server over HTTP', () => {
       ['resourceVersion=999999', 504, 'Timeout', /Too large resource version: 999999/],
       [
         'resourceVersionMatch=Exact',
+        422,
+        'Invalid',
+        /^ListOptions\.meta\.k8s\.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided$/,
+      ],
+      [
+        'resourceVersion=1&resourceVersionMatch=Newer',
+        422,
+        'Invalid',
+        /Unsupported value: "Newer": supported values: "Exact", "NotOlderThan", ""$/,
+      ],
+      [
+        'resourceVersion=0&resourceVersionMatch=Exact',
+        422,
+        'Invalid',
+        /resourceVersionMatch "exact" is forbidden for resourceVersion "0"/,
+      ],
+      [
+        'resourceVersion=1&resourceVersionMatch=Exact&continue=x',
+        422,
+        'Invalid',
+        /forbidden when continue is provided/,
+      ],
+      [
+        'sendInitialEvents=true',
+        422,
+        'Invalid',
+        /sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list/,
+      ],
+      [
+        'watch=1&sendInitialEvents=true',
+        422,
+        'Invalid',
+        /sendInitialEvents requires setting resourceVersionMatch to NotOlderThan/,
+      ],
+      [
+        'watch=1&resourceVersion=1&resourceVersionMatch=NotOlderThan',
+        422,
+        'Invalid',
+        /forbidden for watch unless sendInitialEvents is provided/,
+      ],
+      [
+        'watch=1&sendInitialEvents=true&resourceVersion=1&resourceVersionMatch=Exact',
+        422,
+        'Invalid',
+        /^ListOptions.* \[resourceVersionMatch: Forbidden: .*, resourceVersionMatch: Unsupported value: "Exact": supported values: "NotOlderThan"\]$/,
+      ],
+      [
+        'continue=abc&resourceVersion=1',
         400,
         'BadRequest',
-        /resourceVersionMatch is forbidden unless resourceVersion is provided/,
+        /specifying resource version is not allowed when using continue/,
       ],
       ['includeObject=Some', 422, 'Invalid', /includeObject: Unsupported value/],
     ];

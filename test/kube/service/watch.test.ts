@@ -4,6 +4,7 @@ import { ManualClock } from '../../../src/base/clock.ts';
 import { inProcessClient } from '../../../src/kube/client/in-process.ts';
 import { ApiService } from '../../../src/kube/server/service/service.ts';
 import type { WatchStream } from '../../../src/kube/server/service/watch.ts';
+import { ExpiredList } from '../../../src/kube/server/service/paging.ts';
 import { Store } from '../../../src/kube/store/store.ts';
 import { memoryBackend } from '../../../src/kube/store/backend.ts';
 import { startTestApi } from '../../support/api.ts';
@@ -274,18 +275,52 @@ test('lists: resourceVersion rules', async (t) => {
     'BadRequest',
     /resourceVersion: Invalid value/,
   );
-  await fails(
-    service.list(widgets, { resourceVersionMatch: 'Exact' }),
-    400,
-    'BadRequest',
-    /forbidden unless resourceVersion is provided/,
-  );
-  await fails(
-    service.list(widgets, { resourceVersion: '1', resourceVersionMatch: 'Exact' }),
+  const atFirst = await service.list(widgets, { resourceVersion: '1', resourceVersionMatch: 'Exact' });
+  assert.deepEqual([atFirst.records.length, atFirst.resourceVersion], [0, '1']);
+});
+
+test('lists: Exact shows any moment that the ring reaches back to, as a list of then did', async (t) => {
+  const { service, write } = await api(t, 30);
+  const lists = new Map<string, string[]>();
+  const names = async (request = {}): Promise<string[]> =>
+    (await service.list(widgets, request)).records.map((record) => describe({ type: '', ...record }));
+  const steps = ['b', 'a', 'b', '-a', 'c', 'a', '-b', 'b', '-c', 'a'];
+  for (const step of [...steps, ...steps.map((s) => s), 'd']) {
+    if (step.startsWith('-')) await service.delete(widgets, at(step.slice(1)), { user });
+    else await write(step);
+    lists.set(service.resourceVersion, await names());
+  }
+  for (const [resourceVersion, then] of lists) {
+    assert.deepEqual(await names({ resourceVersion, resourceVersionMatch: 'Exact' }), then, resourceVersion);
+  }
+  for (let i = 0; i < 60; i++) await write('e');
+  await fails(names({ resourceVersion: '3', resourceVersionMatch: 'Exact' }), 410, 'Expired', /too old: 3$/);
+});
+
+test('lists: the token of a list that is gone goes on behind the last object shown, in what there is now', async (t) => {
+  const { service, clock, write } = await api(t);
+  for (const name of ['a', 'b', 'c', 'd', 'e']) await write(name);
+  const first = await service.list(widgets, { limit: 2 });
+  await service.delete(widgets, at('c'), { user });
+  await write('aa');
+  await write('bb');
+  clock.advance(6 * 60_000);
+  const error = await fails(
+    service.list(widgets, { limit: 2, continue: first.continue ?? '' }),
     410,
     'Expired',
-    /too old/,
+    /use the continue token in this response/,
   );
+  assert.ok(error instanceof ExpiredList);
+  const shown: string[] = [];
+  let token: string | undefined = error.continue;
+  while (token) {
+    const page = await service.list(widgets, { limit: 2, continue: token });
+    shown.push(...page.records.map(({ object }) => object.metadata.name));
+    assert.equal(page.resourceVersion, service.resourceVersion, 'the moment of now');
+    token = page.continue;
+  }
+  assert.deepEqual(shown, ['bb', 'd', 'e']);
 });
 
 test('the in-process client speaks to the same service', async (t) => {

@@ -1,7 +1,11 @@
-/** Continue tokens: each names a frozen list of records, so that all pages show one moment. */
+/**
+ * Continue tokens: each names a frozen list of records, so that all pages show one moment. A token outlives its list: then it
+ * still says where to go on in what there is now, which a client may choose to do.
+ */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../../base/clock.ts';
-import { badRequest, expired } from './errors.ts';
+import { ApiError } from '../../api-error.ts';
+import { badRequest } from './errors.ts';
 import type { Served } from './requests.ts';
 
 export interface Snapshot {
@@ -9,6 +13,26 @@ export interface Snapshot {
   readonly question: string;
   readonly records: readonly Served[];
   readonly resourceVersion: string;
+}
+
+/** What a token stands for. */
+export type Continuation =
+  | {
+      readonly kind: 'snapshot';
+      readonly snapshot: Snapshot;
+      readonly offset: number;
+      /** The token of a later page. */
+      readonly next: (offset: number) => string;
+    }
+  /** Everything behind this key, as it is now. */
+  | { readonly kind: 'behind'; readonly key: string };
+
+interface Token {
+  /** Absent: the list that it belonged to is given up. */
+  readonly id?: string;
+  readonly offset?: number;
+  /** Key of the last object that was shown. */
+  readonly key: string;
 }
 
 const lifetimeMs = 5 * 60_000;
@@ -24,33 +48,32 @@ export class Snapshots {
     this.#clock = clock;
   }
 
-  /** Keeps a snapshot and gives the token that continues it at `offset`. */
-  keep(snapshot: Snapshot, offset: number): string {
+  /** Keeps a snapshot and gives the function that makes its tokens: each continues at an offset. */
+  keep(snapshot: Snapshot): (offset: number) => string {
     const id = randomUUID();
     this.#put(id, snapshot);
-    return tokenOf(id, offset);
+    return (offset) => tokenOf({ id, offset, key: keyAt(snapshot, offset) });
   }
 
-  /** The snapshot behind a token. Throws 410 when it is gone and 400 when the token is not one of ours. */
-  resume(
-    token: string,
-    question: string,
-  ): { snapshot: Snapshot; offset: number; readonly next: (offset: number) => string } {
-    const match = /^([0-9a-f-]{36})\.(\d{1,9})$/.exec(Buffer.from(token, 'base64url').toString());
-    if (!match) throw badRequest('continue key is not valid: it was not given out by this server');
-    const [, id = '', offset = ''] = match;
+  /**
+   * What is behind a token. Throws 410 with another token, which goes on without the one moment, when the list is gone, and
+   * 400 when the token is not one of ours.
+   */
+  resume(text: string, question: string): Continuation {
+    const { id, offset = 0, key } = parseToken(text);
+    if (id === undefined) return { kind: 'behind', key };
     const kept = this.#kept.get(id);
     if (!kept || kept.until < this.#clock.now()) {
       this.#kept.delete(id);
-      throw expired(
-        'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.',
-      );
+      throw new ExpiredList(tokenOf({ key }));
     }
     if (kept.snapshot.question !== question) {
       throw badRequest('continue key is not valid: it belongs to a list with other parameters');
     }
-    this.#put(id, kept.snapshot);
-    return { snapshot: kept.snapshot, offset: Number(offset), next: (at) => tokenOf(id, at) };
+    const { snapshot } = kept;
+    this.#put(id, snapshot);
+    const next = (at: number): string => tokenOf({ id, offset: at, key: keyAt(snapshot, at) });
+    return { kind: 'snapshot', snapshot, offset, next };
   }
 
   #put(id: string, snapshot: Snapshot): void {
@@ -63,6 +86,49 @@ export class Snapshots {
   }
 }
 
-function tokenOf(id: string, offset: number): string {
-  return Buffer.from(`${id}.${offset}`).toString('base64url');
+/** 410 whose Status carries a token for the rest of the list, inconsistent with what came before. */
+export class ExpiredList extends ApiError {
+  readonly continue: string;
+
+  constructor(token: string) {
+    super(
+      'Expired',
+      'The provided continue parameter is too old to display a consistent list result. You can start a new list without ' +
+        'the continue parameter, or use the continue token in this response to retrieve the remainder of the results. ' +
+        'Continuing with the provided token results in an inconsistent list - objects that were created, modified, or ' +
+        'deleted between the time the first chunk was returned and now may show up in the list.',
+    );
+    this.continue = token;
+  }
+}
+
+/** The key that an object is stored and sorted by. */
+export function keyOf({ object }: Served): string {
+  const { namespace, name } = object.metadata;
+  return namespace ? `${namespace}/${name}` : name;
+}
+
+function keyAt(snapshot: Snapshot, offset: number): string {
+  const last = snapshot.records[offset - 1];
+  return last ? keyOf(last) : '';
+}
+
+function tokenOf(token: Token): string {
+  return Buffer.from(JSON.stringify(token)).toString('base64url');
+}
+
+function parseToken(text: string): Token {
+  let token: Partial<Token> | null = null;
+  try {
+    token = JSON.parse(Buffer.from(text, 'base64url').toString()) as Partial<Token> | null;
+  } catch {
+    // Told below.
+  }
+  const { id, offset, key } = typeof token === 'object' && token !== null ? token : {};
+  const isOurs =
+    typeof key === 'string' &&
+    (id === undefined || typeof id === 'string') &&
+    (offset === undefined || (Number.isSafeInteger(offset) && offset >= 0));
+  if (!isOurs) throw badRequest('continue key is not valid: it was not given out by this server');
+  return token as Token;
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../../../base/clock.ts';
 import { apiVersionOf, qualifiedName, type ResourceDef } from '../../../api/resource.ts';
 import type { ObjectKey } from '../../client/client.ts';
 import type { StoredRecord } from '../../store/record.ts';
-import { badRequest, expired } from './errors.ts';
+import { badRequest } from './errors.ts';
 import { Snapshots } from './paging.ts';
 import { checkSubresource, scalePaths } from './place.ts';
 import { parseVersion, served, type Reads } from './reads.ts';
@@ -52,32 +52,30 @@ export class Queries {
     ]);
     const limit = request.limit && request.limit > 0 ? request.limit : Number.POSITIVE_INFINITY;
     const selective = Boolean(fields ?? labels);
-    if (request.continue) {
-      if (request.resourceVersion && request.resourceVersion !== '0') {
-        throw badRequest('specifying resource version is not allowed when using continue');
-      }
-      const { snapshot, offset, next } = this.#snapshots.resume(request.continue, question);
-      return this.#shown(
-        def,
-        page(snapshot.records, snapshot.resourceVersion, offset, limit, selective, next),
-      );
+    if (request.continue && request.resourceVersion && request.resourceVersion !== '0') {
+      throw badRequest('specifying resource version is not allowed when using continue');
     }
-    this.#reads.checkVersion(request.resourceVersion, request.resourceVersionMatch);
-    const name = fields?.name;
-    const { records, version } = await this.#reads.snapshot(def, namespace, name);
-    if (request.resourceVersionMatch === 'Exact' && Number(request.resourceVersion) !== version) {
-      throw expired(`The resourceVersion for the provided list is too old: ${request.resourceVersion}`);
+    const from = request.continue ? this.#snapshots.resume(request.continue, question) : undefined;
+    if (from?.kind === 'snapshot') {
+      const { records, resourceVersion } = from.snapshot;
+      return this.#shown(def, page(records, resourceVersion, from.offset, limit, selective, from.next));
     }
+    this.#reads.checkVersion(request.resourceVersion);
+    const exact =
+      request.resourceVersionMatch === 'Exact' ? parseVersion(request.resourceVersion) : undefined;
+    const { records, version } =
+      exact !== undefined
+        ? await this.#reads.snapshotAt(def, namespace, exact)
+        : await this.#reads.snapshot(def, namespace, fields?.name);
+    const rest = from ? records.filter(({ key }) => key > from.key) : records;
     const matching =
       labels || fields
-        ? records.filter(({ object }) => (labels?.(object) ?? true) && (fields?.matches(object) ?? true))
-        : records;
+        ? rest.filter(({ object }) => (labels?.(object) ?? true) && (fields?.matches(object) ?? true))
+        : rest;
     const resourceVersion = String(version);
-    let token: string | undefined;
-    const first = page(matching, resourceVersion, 0, limit, selective, (at) => {
-      token ??= this.#snapshots.keep({ question, records: matching, resourceVersion }, at);
-      return token;
-    });
+    const first = page(matching, resourceVersion, 0, limit, selective, (at) =>
+      this.#snapshots.keep({ question, records: matching, resourceVersion })(at),
+    );
     return this.#shown(def, first);
   }
 

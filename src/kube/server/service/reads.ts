@@ -11,7 +11,7 @@ import type { Store } from '../../store/store.ts';
 import type { Table } from '../../store/table.ts';
 import { deepFreeze } from '../../../base/json.ts';
 import type { Served } from './requests.ts';
-import { badRequest, forbidden, notFound, tooLargeVersion } from './errors.ts';
+import { badRequest, expired, forbidden, notFound, tooLargeVersion } from './errors.ts';
 import { keyIn } from './place.ts';
 
 export class Reads {
@@ -59,6 +59,26 @@ export class Reads {
     }
   }
 
+  /** All objects as of a version that may have passed: what happened since is undone. Throws 410 when that is forgotten. */
+  async snapshotAt(
+    def: ResourceDef,
+    namespace: string | undefined,
+    version: number,
+  ): Promise<{ records: readonly StoredRecord[]; version: number }> {
+    const now = await this.snapshot(def, namespace, undefined);
+    const later = this.table(def).since(version);
+    if (!later) throw expired(`The resourceVersion for the provided list is too old: ${version}`);
+    const prefix = def.namespaced && namespace ? `${namespace}/` : '';
+    const records = new Map(now.records.map((record) => [record.key, record]));
+    for (const { resourceVersion, record, prev } of later.toReversed()) {
+      if (resourceVersion > now.version || !record.key.startsWith(prefix)) continue;
+      if (prev) records.set(prev.key, prev);
+      else records.delete(record.key);
+    }
+    const sorted = [...records.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    return { records: sorted, version };
+  }
+
   /**
    * The object that a write starts from: maybe not durable yet, then neither is what follows from it. Synchronous on
    * purpose: an await between this look and the write would let another write in between, and lose it.
@@ -90,16 +110,8 @@ export class Reads {
     return forbidden(def, object.metadata.name, why, causes);
   }
 
-  /** Throws 400 on versions and matches that make no sense, 504 on a version of the future. */
-  checkVersion(text: string | undefined, match?: string): void {
-    if (match !== undefined && !text) {
-      throw badRequest('resourceVersionMatch is forbidden unless resourceVersion is provided');
-    }
-    if (match !== undefined && match !== 'Exact' && match !== 'NotOlderThan') {
-      throw badRequest(
-        `resourceVersionMatch: Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan"`,
-      );
-    }
+  /** Throws 400 on a version that is none, 504 on one of the future. */
+  checkVersion(text: string | undefined): void {
     const version = parseVersion(text);
     if (version !== undefined && version > this.store.resourceVersion) {
       throw tooLargeVersion(version, this.store.resourceVersion);

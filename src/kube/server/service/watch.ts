@@ -8,8 +8,9 @@ import type { Table } from '../../store/table.ts';
 import { expired } from './errors.ts';
 import type { ServedEvent } from './requests.ts';
 
-/** A watcher that falls this far behind is ended with 410; its client lists anew. */
+/** A watcher that falls this far behind, in events or in bytes of their objects, is ended with 410; its client lists anew. */
 const maxQueued = 20_000;
+const maxQueuedBytes = 32 * 1024 * 1024;
 const bookmarkEveryMs = 60_000;
 
 export interface WatchSetup {
@@ -36,6 +37,10 @@ export class WatchStream implements AsyncIterableIterator<ServedEvent> {
   #queue: ServedEvent[] = [];
   /** Read position in `#queue`: shifting an array of thousands costs too much. */
   #next = 0;
+  /** Of the objects in the queue that can still be read. */
+  #queuedBytes = 0;
+  /** Of the objects that were there at the beginning: they may wait whatever their size. */
+  #initialBytes = 0;
   #waiting: ((result: IteratorResult<ServedEvent>) => void) | undefined;
   #rejectWaiting: ((error: unknown) => void) | undefined;
   #failure: Error | undefined;
@@ -50,7 +55,11 @@ export class WatchStream implements AsyncIterableIterator<ServedEvent> {
     if (!missed) {
       throw expired(`too old resource version: ${setup.after} (${table.floor})`);
     }
-    for (const record of setup.initial) this.#queue.push(new StoreEvent('ADDED', record, undefined));
+    for (const record of setup.initial) {
+      this.#queue.push(new StoreEvent('ADDED', record, undefined));
+      this.#initialBytes += record.bytes.length;
+    }
+    this.#queuedBytes = this.#initialBytes;
     if (setup.markInitialEnd) this.#queue.push(this.#bookmark(setup.after, true));
     this.#take(missed);
     this.#cleanup.push(table.subscribe((events) => this.#take(events)));
@@ -75,10 +84,8 @@ export class WatchStream implements AsyncIterableIterator<ServedEvent> {
     const event = this.#queue[this.#next];
     if (event) {
       this.#next++;
-      if (this.#next === this.#queue.length) {
-        this.#queue = [];
-        this.#next = 0;
-      }
+      this.#queuedBytes -= sizeOf(event);
+      if (this.#next === this.#queue.length) this.#drop();
       return Promise.resolve({ done: false, value: event });
     }
     if (this.#failure !== undefined) {
@@ -94,8 +101,7 @@ export class WatchStream implements AsyncIterableIterator<ServedEvent> {
   }
 
   return(): Promise<IteratorResult<ServedEvent>> {
-    this.#queue = [];
-    this.#next = 0;
+    this.#drop();
     this.#end();
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -123,11 +129,23 @@ export class WatchStream implements AsyncIterableIterator<ServedEvent> {
       return;
     }
     this.#queue.push(event);
-    if (this.ready <= maxQueued + this.#setup.initial.length) return;
-    this.#queue = [];
-    this.#next = 0;
+    this.#queuedBytes += sizeOf(event);
+    const { initial } = this.#setup;
+    if (
+      this.ready <= maxQueued + initial.length &&
+      this.#queuedBytes <= maxQueuedBytes + this.#initialBytes
+    ) {
+      return;
+    }
+    this.#drop();
     this.#failure = expired('the watcher fell too far behind; list again');
     this.#end();
+  }
+
+  #drop(): void {
+    this.#queue = [];
+    this.#next = 0;
+    this.#queuedBytes = 0;
   }
 
   #timeout(): void {
@@ -171,6 +189,10 @@ export class WatchStream implements AsyncIterableIterator<ServedEvent> {
     if (this.#failure === undefined) waiting({ done: true, value: undefined });
     else reject?.(this.#failure);
   }
+}
+
+function sizeOf(event: ServedEvent): number {
+  return event instanceof StoreEvent ? event.record.bytes.length : 0;
 }
 
 /** What a watcher with a filter sees of an event: entering is ADDED, leaving is DELETED. */
