@@ -3,6 +3,7 @@ import type { KubernetesTypes } from './generated/kubernetes-types.ts';
 
 export type Pod = KubernetesTypes['core.v1.Pod'];
 export type Container = KubernetesTypes['core.v1.Container'];
+export type EphemeralContainer = KubernetesTypes['core.v1.EphemeralContainer'];
 
 /**
  * JSON object, container port → port on `status.podIP`, for pods that share the host's network and got other ports than

@@ -13,8 +13,11 @@ export type ContainerState =
   | { readonly kind: 'running'; readonly startedAt: string }
   | { readonly kind: 'terminated'; readonly terminated: Terminated };
 
-/** `main` runs for the pod's life, `init` to its end before the main ones, `sidecar` from there to the pod's end. */
-export type ContainerRole = 'main' | 'init' | 'sidecar';
+/**
+ * `main` runs for the pod's life, `init` to its end before the main ones, `sidecar` from there to the pod's end;
+ * `ephemeral` was added to look into a pod, runs once, and says nothing about the pod.
+ */
+export type ContainerRole = 'main' | 'init' | 'sidecar' | 'ephemeral';
 
 export interface ContainerRecord {
   readonly spec: Container;
@@ -70,16 +73,31 @@ export function newRecord(spec: Container, role: ContainerRole): ContainerRecord
   };
 }
 
-/** The records of a pod: init containers and sidecars in their order, then the main ones. */
+/** The records of a pod: init containers and sidecars in their order, then the main ones, then ephemeral ones. */
 export function recordsOf(pod: Pod): ContainerRecord[] {
   const inits = (pod.spec?.initContainers ?? []).map((spec) =>
     newRecord(spec, spec.restartPolicy === 'Always' ? 'sidecar' : 'init'),
   );
-  const records = [...inits, ...(pod.spec?.containers ?? []).map((spec) => newRecord(spec, 'main'))];
+  const records = [
+    ...inits,
+    ...(pod.spec?.containers ?? []).map((spec) => newRecord(spec, 'main')),
+    ...ephemeralRecords(pod, []),
+  ];
   if (inits.length === 0) {
     for (const record of records) record.state = { kind: 'waiting', reason: 'ContainerCreating' };
   }
   return records;
+}
+
+/** Records of the ephemeral containers that are not among the known ones. */
+export function ephemeralRecords(pod: Pod, known: readonly ContainerRecord[]): ContainerRecord[] {
+  return (pod.spec?.ephemeralContainers ?? [])
+    .filter(({ name }) => !known.some((record) => record.role === 'ephemeral' && record.spec.name === name))
+    .map((spec) => {
+      const record = newRecord(spec, 'ephemeral');
+      record.state = { kind: 'waiting', reason: 'ContainerCreating' };
+      return record;
+    });
 }
 
 /** What is kept of a record across a restart of the agent. */

@@ -1,7 +1,7 @@
 /** One container of a pod: starting it, watching it, stopping it. The worker decides when. */
 import { readFileSync } from 'node:fs';
 import { timestamp } from '../api/object.ts';
-import type { Pod } from '../api/pods.ts';
+import type { EphemeralContainer, Pod } from '../api/pods.ts';
 import { KnapsackError, messageOf } from '../base/errors.ts';
 import { nextBackoff, noBackoff } from './backoff.ts';
 import type { ContainerRecord, Terminated } from './container-record.ts';
@@ -30,6 +30,8 @@ export interface PodContext {
   pod(): Pod;
   sandbox(): Promise<Sandbox>;
   volumes(): Promise<PodVolumes>;
+  /** The main process of the container whose processes an ephemeral one shares, if it names one that runs. */
+  processOf(container: EphemeralContainer): number | undefined;
   /** True when nothing must be started any more. */
   leaving(): boolean;
   /** Publishes the status. */
@@ -40,7 +42,8 @@ export interface PodContext {
 }
 
 function fieldPath(record: ContainerRecord): string {
-  const list = record.role === 'main' ? 'containers' : 'initContainers';
+  const lists = { main: 'containers', init: 'initContainers', sidecar: 'initContainers' } as const;
+  const list = record.role === 'ephemeral' ? 'ephemeralContainers' : lists[record.role];
   return `spec.${list}{${record.spec.name}}`;
 }
 
@@ -108,7 +111,8 @@ export class ContainerRun {
     const pod = context.pod();
     const attempt = record.attempted ? record.restartCount + 1 : 0;
     const log = this.#env.logs.begin(podDir(this.#env, pod), record.spec.name, attempt);
-    const parts = { image, sandbox, volumes, logPath: log.path };
+    const sharesProcessesOf = context.processOf(record.spec);
+    const parts = { image, sandbox, volumes, logPath: log.path, sharesProcessesOf };
     const spec = await makeContainerSpec(this.#env, pod, record.spec, attempt, parts).catch(
       (error: unknown) => {
         if (!(error instanceof KnapsackError)) throw error;
@@ -172,7 +176,7 @@ export class ContainerRun {
   #running(handle: ContainerHandle, sandbox: Sandbox, startedAt: string): void {
     const { record } = this;
     record.state = { kind: 'running', startedAt };
-    if (record.role === 'init') record.started = true;
+    if (record.role === 'init' || record.role === 'ephemeral') record.started = true;
     else this.#probe(handle, sandbox);
     void handle.exited.then((status) => this.#exited(handle, status, startedAt));
     this.#context.publish();

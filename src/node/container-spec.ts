@@ -76,7 +76,13 @@ export async function makeContainerSpec(
   pod: Pod,
   container: Container,
   attempt: number,
-  parts: { image: UnpackedImage; sandbox: Sandbox; volumes: PodVolumes; logPath: string },
+  parts: {
+    image: UnpackedImage;
+    sandbox: Sandbox;
+    volumes: PodVolumes;
+    logPath: string;
+    sharesProcessesOf: number | undefined;
+  },
 ): Promise<ContainerSpec> {
   const { image, sandbox, volumes, logPath } = parts;
   const references = await readReferences(env, pod, container);
@@ -116,6 +122,7 @@ export async function makeContainerSpec(
     logPath,
     stdin: await inputOf(sandbox.spec.dir, container, attempt),
     tty: container.tty ?? false,
+    sharesProcessesOf: parts.sharesProcessesOf,
     terminationMessage: {
       source: emptyFile(messageFile(sandbox.spec.dir, container, attempt)),
       destination: container.terminationMessagePath ?? defaultMessagePath,

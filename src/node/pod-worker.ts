@@ -4,12 +4,12 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Pod } from '../api/pods.ts';
+import type { EphemeralContainer, Pod } from '../api/pods.ts';
 import { timestamp } from '../api/object.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { adoptRun } from './adoption.ts';
-import { recordsOf, saveRecord, type ContainerRecord } from './container-record.ts';
+import { ephemeralRecords, recordsOf, saveRecord, type ContainerRecord } from './container-record.ts';
 import { ContainerRun, type PodContext } from './container-run.ts';
 import { podDir } from './container-spec.ts';
 import type { Sandbox } from './drivers/driver.ts';
@@ -138,6 +138,10 @@ export class PodWorker implements PodContext {
   /** The object has changed. */
   update(pod: Pod): void {
     this.#pod = pod;
+    for (const record of ephemeralRecords(pod, this.#records)) {
+      this.#records.push(record);
+      this.#runs.push(new ContainerRun(record, this));
+    }
     if (pod.metadata.deletionTimestamp && pod.metadata.deletionGracePeriodSeconds === 0)
       this.#hurry.resolve();
     this.changed();
@@ -196,6 +200,11 @@ export class PodWorker implements PodContext {
   #sandboxMade(sandbox: Sandbox): void {
     if (sandbox.portMap) this.#writer.setMeta({ annotations: this.#sandbox.portMap });
     this.save();
+  }
+
+  processOf({ targetContainerName }: EphemeralContainer): number | undefined {
+    if (!targetContainerName) return undefined;
+    return this.#records.find(({ spec }) => spec.name === targetContainerName)?.handle?.pid;
   }
 
   volumes(): Promise<PodVolumes> {
@@ -272,9 +281,11 @@ export class PodWorker implements PodContext {
   /** Begins what comes next, in the order of init containers, then all main ones. */
   #advance(): void {
     if (this.#verdict) return this.#finish();
+    // What looks into a pod waits for nothing that may be wrong with it.
+    for (const run of this.#runs) if (run.record.role === 'ephemeral') this.#drive(run);
     for (const run of this.#runs) {
       const { record } = run;
-      if (record.role === 'main') continue;
+      if (record.role === 'main' || record.role === 'ephemeral') continue;
       this.#drive(run);
       if (record.role === 'init' ? !isDone(record) : !record.started) {
         if (phaseOf(this.#pod, this.#records) === 'Failed') this.#finish();

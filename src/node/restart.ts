@@ -28,6 +28,7 @@ export function planRestart(
 function policyOf(pod: Pod, record: ContainerRecord): string {
   const policy = pod.spec?.restartPolicy ?? 'Always';
   if (record.role === 'sidecar') return 'Always';
+  if (record.role === 'ephemeral') return 'Never';
   return record.role === 'init' && policy === 'Always' ? 'OnFailure' : policy;
 }
 

@@ -29,8 +29,9 @@ export interface StatusInput {
 export function makeStatus(input: StatusInput): PodStatus {
   const { pod, records, now } = input;
   const phase = input.verdict?.phase ?? phaseOf(pod, records);
-  const inits = records.filter((record) => record.role !== 'main');
+  const inits = records.filter(({ role }) => role === 'init' || role === 'sidecar');
   const mains = records.filter((record) => record.role === 'main');
+  const ephemeral = records.filter((record) => record.role === 'ephemeral');
   const status: PodStatus = {
     phase,
     conditions: conditionsOf(input, phase, inits, mains),
@@ -54,6 +55,7 @@ export function makeStatus(input: StatusInput): PodStatus {
   }
   status.containerStatuses = mains.map(containerStatus);
   if (inits.length > 0) status.initContainerStatuses = inits.map(containerStatus);
+  if (ephemeral.length > 0) status.ephemeralContainerStatuses = ephemeral.map(ephemeralStatus);
   return withTransitionTimes(status, pod.status?.conditions ?? [], now);
 }
 
@@ -176,6 +178,12 @@ function containerStatus(record: ContainerRecord): ContainerStatus {
     status.state = { waiting: message === undefined ? { reason } : { reason, message } };
   }
   return status;
+}
+
+/** An ephemeral container has no readiness: it is never part of what the pod serves. */
+function ephemeralStatus(record: ContainerRecord): ContainerStatus {
+  const { started: _, ...status } = containerStatus(record);
+  return { ...status, ready: false };
 }
 
 /** Keeps the time of conditions whose status did not change. */

@@ -81,6 +81,7 @@ for (const way of ['shell', 'spawn'] as const) {
         logPath: join(root, `${id}.log`),
         stdin: undefined,
         tty: false,
+        sharesProcessesOf: undefined,
         terminationMessage: { source: join(root, 'message'), destination: '/dev/termination-log' },
         ...more,
       };

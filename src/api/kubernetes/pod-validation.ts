@@ -3,6 +3,7 @@ import { deepEqual } from '../../base/json.ts';
 import type { KubernetesTypes } from '../generated/kubernetes-types.ts';
 import type { Container, Pod } from '../pods.ts';
 import type { AdmissionContext, Issue } from '../resource.ts';
+import { ephemeralContainerIssues } from './ephemeral-containers.ts';
 import { annotationIssues, labelIssues } from './metadata.ts';
 import {
   configKeyFault,
@@ -43,10 +44,23 @@ class Faults {
 export function podIssues(pod: Pod, context: AdmissionContext): Issue[] {
   if (!pod.spec) return [{ type: 'Required', path: 'spec.containers', detail: '' }];
   const old: Pod | undefined = context.old;
-  if (!old?.spec) return podSpecIssues(pod.spec, 'spec');
+  if (!old?.spec) {
+    const given = (pod.spec.ephemeralContainers?.length ?? 0) > 0;
+    return [
+      ...podSpecIssues(pod.spec, 'spec'),
+      ...(given ? [forbidden('spec.ephemeralContainers', 'cannot be set on create')] : []),
+    ];
+  }
   // What is stored was valid once, and most updates leave the spec alone.
   if (context.subresource === 'status' || deepEqual(old.spec, pod.spec)) return [];
+  if (context.subresource === 'ephemeralcontainers') {
+    return ephemeralContainerIssues(pod.spec, old.spec, 'spec.ephemeralContainers');
+  }
   return [...podSpecIssues(pod.spec, 'spec'), ...immutableIssues(pod.spec, old.spec)];
+}
+
+function forbidden(path: string, detail: string): Issue {
+  return { type: 'Forbidden', path, detail };
 }
 
 const immutableWords =
@@ -73,7 +87,6 @@ function mutableParts(spec: PodSpec): PodSpec {
   delete copy.activeDeadlineSeconds;
   delete copy.tolerations;
   delete copy.terminationGracePeriodSeconds;
-  delete copy.ephemeralContainers;
   delete copy.schedulingGates;
   const withoutImage = (container: Container): Container => ({ ...container, image: '' });
   copy.containers = spec.containers.map(withoutImage);

@@ -114,7 +114,10 @@ function subresourcesOf(def: ResourceDef): Subresource[] {
   const own = { group: def.group, version: def.version, kind: def.kind };
   const out: Subresource[] = [];
   if (isCore(def, 'namespaces')) out.push({ name: 'finalize', verbs: ['update'], kind: own });
-  if (isCore(def, 'pods')) out.push({ name: 'log', verbs: ['get'], kind: own });
+  if (isCore(def, 'pods')) {
+    out.push({ name: 'log', verbs: ['get'], kind: own });
+    out.push({ name: 'ephemeralcontainers', verbs: objectVerbs, kind: own });
+  }
   if (def.subresources?.scale) {
     const scale = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
     out.push({ name: 'scale', verbs: objectVerbs, kind: scale });

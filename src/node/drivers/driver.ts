@@ -82,6 +82,8 @@ export interface ContainerSpec {
   readonly logPath: string;
   /** A named pipe that somebody holds open: standard input. Undefined: it is empty. */
   readonly stdin: string | undefined;
+  /** A process of this machine whose processes are seen, instead of the container's own alone. */
+  readonly sharesProcessesOf: number | undefined;
   /** Standard input, output and error are a terminal; it is fed from `stdin` and logged to `logPath`. */
   readonly tty: boolean;
   /** Files mounted into the container that the agent fills (the termination message). */
@@ -133,8 +135,8 @@ export interface ContainerHandle {
   readonly exited: Promise<ExitStatus>;
   /** What {@link Driver.adopt} needs; complete once `started` has resolved. */
   readonly state: Json;
-  /** Path by which the terminal of the main process can be opened; undefined while it has none. */
-  readonly terminal: string | undefined;
+  /** The main process as this machine numbers it; undefined while it is not known. */
+  readonly pid: number | undefined;
   /** To the main process, or for SIGKILL to everything in the container. Does nothing when it has ended. */
   signal(name: NodeJS.Signals): void;
   exec(command: readonly string[], options: ExecOptions): Promise<ExecResult>;

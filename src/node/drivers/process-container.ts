@@ -5,7 +5,7 @@ import { constants as osConstants } from 'node:os';
 import { messageOf } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../base/process.ts';
-import { findTerminalPrograms, inTerminal, noTerminal, terminalPath } from '../streams/terminal.ts';
+import { findTerminalPrograms, inTerminal, noTerminal } from '../streams/terminal.ts';
 import type { Cgroup } from './cgroups.ts';
 import type { Command } from '../../kube/server/pod-streams/source.ts';
 import {
@@ -32,7 +32,6 @@ const innerPollMs = 5;
 /** What is kept of a container across a restart of the agent. */
 export interface SavedProcess extends Surroundings {
   readonly process: ProcessIdentity | undefined;
-  readonly tty: boolean;
 }
 
 /** A container's command as it runs on this machine. */
@@ -66,7 +65,7 @@ export async function statsOf(
 }
 
 export function stateOf(launch: Launch, process: ProcessIdentity | undefined): Json {
-  const saved: SavedProcess = { process, tty: launch.spec.tty, ...surroundingsOf(launch) };
+  const saved: SavedProcess = { process, ...surroundingsOf(launch) };
   return saved as unknown as Json;
 }
 
@@ -167,8 +166,8 @@ export class ChildContainer implements ContainerHandle {
     found();
   }
 
-  get terminal(): string | undefined {
-    return this.#launch.spec.tty && this.#identity ? terminalPath(this.#identity.pid) : undefined;
+  get pid(): number | undefined {
+    return this.#identity?.pid;
   }
 
   get state(): Json {
@@ -264,8 +263,8 @@ export class AdoptedContainer implements ContainerHandle {
     });
   }
 
-  get terminal(): string | undefined {
-    return this.#saved.tty && this.#saved.process ? terminalPath(this.#saved.process.pid) : undefined;
+  get pid(): number | undefined {
+    return this.#saved.process?.pid;
   }
 
   #alive(): boolean {

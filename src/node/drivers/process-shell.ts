@@ -176,8 +176,9 @@ class ShellContainer implements ContainerHandle {
     this.#unsubscribe = runDir.onChange(this.id, () => this.#look());
   }
 
-  /** Containers with a terminal are none of a shell's. */
-  readonly terminal = undefined;
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
 
   get state(): Json {
     return stateOf(this.#launch, this.#process);

@@ -28,7 +28,9 @@ export function checkSubresource(def: ResourceDef, subresource: ObjectSubresourc
         ? def.subresources?.scale !== undefined
         : subresource === 'approval'
           ? def.subresources?.approval === true
-          : isNamespace(def);
+          : subresource === 'ephemeralcontainers'
+            ? def.group === '' && def.plural === 'pods'
+            : isNamespace(def);
   if (!exists) throw new ApiError('NotFound', 'the server could not find the requested resource');
 }
 

@@ -7,8 +7,8 @@ export interface Served {
   readonly bytes: Buffer;
 }
 
-/** Subresources that are read or written as objects. `finalize` exists on namespaces only. */
-export type ObjectSubresource = 'status' | 'scale' | 'finalize' | 'approval';
+/** Subresources that are read or written as objects: `finalize` of namespaces, `ephemeralcontainers` of pods. */
+export type ObjectSubresource = 'status' | 'scale' | 'finalize' | 'approval' | 'ephemeralcontainers';
 
 export interface GetRequest {
   readonly subresource?: ObjectSubresource;

@@ -2,6 +2,7 @@
 import { deepEqual } from '../../../base/json.ts';
 import type { KubeObject, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
+import { isMembers } from '../../../api/structural-members.ts';
 import { isNamespace } from './deletion.ts';
 import type { ObjectSubresource } from './requests.ts';
 
@@ -25,6 +26,13 @@ export function withSubresource(
     if (given['status'] !== undefined) next['status'] = given['status'];
     return next;
   }
+  if (subresource === 'ephemeralcontainers') {
+    const next = structuredClone(stored);
+    const { ephemeralContainers: _before, ...kept } = membersOf(next['spec']);
+    const { ephemeralContainers } = membersOf(given['spec']);
+    next['spec'] = { ...kept, ...(ephemeralContainers === undefined ? {} : { ephemeralContainers }) };
+    return next;
+  }
   if (subresource === 'finalize') {
     const { spec: _before, ...kept } = structuredClone(stored);
     return { ...kept, spec: given['spec'] ?? {} };
@@ -35,6 +43,10 @@ export function withSubresource(
   }
   if (isNamespace(def)) given['spec'] = structuredClone(stored['spec']);
   return given;
+}
+
+function membersOf(value: unknown): Readonly<Record<string, unknown>> {
+  return isMembers(value) ? value : {};
 }
 
 function owners(stored: UntypedObject): Pick<UntypedObject['metadata'], 'ownerReferences'> {

@@ -67,6 +67,7 @@ const baseMounts = [
 
 export function makeBundle(input: BundleInput): object {
   const { spec } = input;
+  const sharedPid = spec.sharesProcessesOf;
   const user = spec.user ?? { uid: 0, gid: 0, groups: [] };
   const capabilities = capabilitiesOf(spec);
   const effective = user.uid === 0 ? capabilities : [];
@@ -88,7 +89,7 @@ export function makeBundle(input: BundleInput): object {
     mounts: mountsOf(input),
     linux: {
       namespaces: [
-        { type: 'pid' },
+        sharedPid === undefined ? { type: 'pid' } : { type: 'pid', path: `/proc/${sharedPid}/ns/pid` },
         { type: 'ipc' },
         { type: 'uts' },
         { type: 'mount' },

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import type { Json } from '../../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../../base/process.ts';
 import type { Cgroup } from '../cgroups.ts';
-import { terminalPath } from '../../streams/terminal.ts';
 import type { Command } from '../../../kube/server/pod-streams/source.ts';
 import {
   StartError,
@@ -76,8 +75,8 @@ export class OciContainer implements ContainerHandle {
     return saved as unknown as Json;
   }
 
-  get terminal(): string | undefined {
-    return this.#process && terminalPath(this.#process.pid);
+  get pid(): number | undefined {
+    return this.#process?.pid;
   }
 
   #begin(): void {

@@ -246,7 +246,7 @@ function failedContainer(handle: OciContainer, error: StartError): ContainerHand
     started,
     exited: handle.exited,
     state: handle.state,
-    terminal: undefined,
+    pid: undefined,
     signal: () => undefined,
     exec: (command, options) => handle.exec(command, options),
     open: () => Promise.reject(error),
