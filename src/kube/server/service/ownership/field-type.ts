@@ -84,24 +84,28 @@ const keyDefaults: { readonly [type: string]: { readonly [field: string]: unknow
   'core.v1.ServicePort': { protocol: 'TCP' },
 };
 
-const untypedItems: ListType = { atomic: true, keys: [], items: { scalar: 'untyped' } };
-
-/** Any value, whole. */
-const untyped: FieldType = {
-  scalar: 'untyped',
-  list: untypedItems,
-  map: { atomic: true, fields: new Map(), others: { scalar: 'untyped' } },
+/** A list owned as a whole, whatever is in it. */
+const untypedItems: ListType = {
+  atomic: true,
+  keys: [],
+  get items(): FieldType {
+    return untyped;
+  },
 };
 
-/** Any value; maps by their members. */
-const deduced: FieldType = { scalar: 'untyped', list: untypedItems, map: deducedMap() };
+/** Any value, whole. */
+const untyped: FieldType = { scalar: 'untyped', list: untypedItems, map: mapOf(true, () => untyped) };
 
-function deducedMap(): MapType {
+/** Any value; maps by their members. */
+const deduced: FieldType = { scalar: 'untyped', list: untypedItems, map: mapOf(false, () => deduced) };
+
+/** A map without named members. The type of the others may contain the map itself. */
+function mapOf(atomic: boolean, others: () => FieldType): MapType {
   return {
-    atomic: false,
+    atomic,
     fields: new Map(),
     get others(): FieldType {
-      return deduced;
+      return others();
     },
   };
 }
