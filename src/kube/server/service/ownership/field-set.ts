@@ -99,18 +99,22 @@ export function recursiveDifference(a: FieldSet, b: FieldSet): FieldSet {
 }
 
 function subtract(a: FieldSet, b: FieldSet, recursive: boolean): FieldSet {
-  let result: MutableFieldSet | undefined;
+  if (!meets(a, b)) return a;
+  const result: MutableFieldSet = {};
+  let same = true;
   for (const element in a) {
-    const taken = b[element];
-    if (!taken || element === self) continue;
     const before = a[element] ?? member;
-    const after = subtractFromNode(before, taken, recursive);
-    if (after === before) continue;
-    result ??= { ...a };
+    const taken = element === self ? undefined : b[element];
+    const after = taken ? subtractFromNode(before, taken, recursive) : before;
+    if (after !== before) same = false;
     if (after) result[element] = after;
-    else delete result[element];
   }
-  return result ?? a;
+  return same ? a : result;
+}
+
+function meets(a: FieldSet, b: FieldSet): boolean {
+  for (const element in b) if (element !== self && element in a) return true;
+  return false;
 }
 
 function subtractFromNode(before: FieldSet, taken: FieldSet, recursive: boolean): FieldSet | undefined {
@@ -153,22 +157,24 @@ export function pathText(path: readonly string[]): string {
 /** The same set with its elements in canonical order. Frozen trees are in order: the store froze them so. */
 export function inOrder(set: FieldSet): FieldSet {
   if (Object.isFrozen(set)) return set;
-  const elements = Object.keys(set);
+  const elements: string[] = [];
+  const found: FieldSet[] = [];
+  let same = true;
   let sorted = true;
-  let last: string | undefined;
-  let changed = false;
-  for (const element of elements) {
-    if (last !== undefined && compareElements(last, element) > 0) sorted = false;
-    last = element;
-    const child = set[element] ?? member;
-    const ordered = inOrder(child);
-    if (ordered !== child) changed = true;
+  for (const element in set) {
+    const before = set[element] ?? member;
+    const below = before === member ? before : inOrder(before);
+    if (below !== before) same = false;
+    const last = elements.at(-1);
+    if (last !== undefined && sorted && compareElements(last, element) > 0) sorted = false;
+    elements.push(element);
+    found.push(below);
   }
-  if (sorted && !changed) return set;
+  if (sorted && same) return set;
   const result: MutableFieldSet = {};
-  for (const element of sorted ? elements : elements.sort(compareElements)) {
-    result[element] = inOrder(set[element] ?? member);
-  }
+  const order = elements.map((_, i) => i);
+  if (!sorted) order.sort((i, j) => compareElements(elements[i] ?? '', elements[j] ?? ''));
+  for (const i of order) result[elements[i] ?? ''] = found[i] ?? member;
   return result;
 }
 

@@ -54,7 +54,7 @@ export function entryOf(key: ManagerKey, fieldsV1: FieldSet, time: string | unde
 }
 
 /** The entries that a client sent, in one spelling; undefined when any is invalid. Of repeated ones the last counts. */
-export function decodeManagers(entries: readonly ManagedFieldsEntry[]): Manager[] | undefined {
+export function decodeManagers(entries: readonly ManagedFieldsEntry[]): readonly Manager[] | undefined {
   const found = new Map<string, Manager>();
   try {
     for (const { manager = '', operation, apiVersion, time, fieldsType, fieldsV1, subresource } of entries) {
@@ -76,11 +76,12 @@ export function isReset(entries: readonly ManagedFieldsEntry[]): boolean {
 }
 
 /** Appliers first, then by time, name, version and subresource, as in Kubernetes. */
-export function sorted(managers: readonly Manager[]): Manager[] {
+export function sorted(managers: readonly Manager[]): readonly Manager[] {
+  if (managers.length < 2) return managers;
   return managers.toSorted(
     (a, b) =>
       compareText(a.operation, b.operation) ||
-      seconds(a) - seconds(b) ||
+      compareTimes(a, b) ||
       compareText(a.manager, b.manager) ||
       compareText(a.apiVersion, b.apiVersion) ||
       compareText(a.subresource ?? '', b.subresource ?? ''),
@@ -89,6 +90,11 @@ export function sorted(managers: readonly Manager[]): Manager[] {
 
 function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function compareTimes(a: Manager, b: Manager): number {
+  if (a.time === b.time) return 0;
+  return seconds(a) - seconds(b);
 }
 
 function seconds({ time }: Manager): number {
@@ -104,7 +110,7 @@ export function capped(managers: readonly Manager[]): readonly Manager[] {
   const updaters = managers.filter(({ operation }) => operation === 'Update');
   let excess = updaters.length - maxUpdateManagers;
   if (excess <= 0) return managers;
-  updaters.sort((a, b) => seconds(a) - seconds(b) || compareText(identityOf(a), identityOf(b)));
+  updaters.sort((a, b) => compareTimes(a, b) || compareText(identityOf(a), identityOf(b)));
   const kept = new Set(managers);
   const buckets = new Map<string, Manager>();
   for (const entry of updaters) {

@@ -62,8 +62,21 @@ export function compareElements(a: string, b: string): number {
   const kind = a.charCodeAt(0);
   if (kind !== b.charCodeAt(0)) return kinds.indexOf(a.charAt(0)) - kinds.indexOf(b.charAt(0));
   if (kind === 0x66) return a < b ? -1 : 1;
+  const quick = kind === 0x6b ? compareTextKeys(a, b) : undefined;
+  if (quick !== undefined) return quick;
   const [left, right]: unknown[] = [JSON.parse(a.slice(2)), JSON.parse(b.slice(2))];
   return isMembers(left) && isMembers(right) ? compareFields(left, right) : compareScalars(left, right);
+}
+
+/** Most lists have one key, and that is text: those need no parsing. */
+function compareTextKeys(a: string, b: string): number | undefined {
+  const at = a.indexOf('":"') + 3;
+  if (at < 3 || !b.startsWith(a.slice(0, at)) || !isOneText(a, at) || !isOneText(b, at)) return undefined;
+  return a.slice(at, -2) < b.slice(at, -2) ? -1 : 1;
+}
+
+function isOneText(element: string, from: number): boolean {
+  return element.indexOf('"', from) === element.length - 2 && !element.includes('\\');
 }
 
 function compareFields(a: Record<string, unknown>, b: Record<string, unknown>): number {

@@ -33,10 +33,12 @@ export function withoutChanged(
   managers: readonly Manager[],
   { added, modified, removed }: Comparison,
 ): Manager[] {
-  return managers.flatMap((entry) => {
-    let rest = entry.fieldsV1;
-    for (const changed of [modified, added, removed]) rest = difference(rest, changed);
-    if (rest === entry.fieldsV1) return [entry];
-    return isEmptySet(rest) ? [] : [{ ...entry, fieldsV1: rest }];
-  });
+  const changed = union(union(modified, added), removed);
+  const rest: Manager[] = [];
+  for (const entry of managers) {
+    const fieldsV1 = difference(entry.fieldsV1, changed);
+    if (fieldsV1 === entry.fieldsV1) rest.push(entry);
+    else if (!isEmptySet(fieldsV1)) rest.push({ ...entry, fieldsV1 });
+  }
+  return rest;
 }
