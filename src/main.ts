@@ -41,6 +41,9 @@ import { admissionPlugins } from './kube/server/admission/index.ts';
 import { startApiServer } from './kube/server/api-server.ts';
 import { certificatesPlugin } from './kube/server/admission/certificates.ts';
 import { serviceAccountPlugin } from './kube/server/admission/service-account.ts';
+import { Audit } from './kube/server/audit/index.ts';
+import { AuditLog } from './kube/server/audit/log.ts';
+import type { AuditChoice } from './kube/server/audit/policy.ts';
 import { podTokenSource } from './kube/server/authentication/pod-tokens.ts';
 import { ensureTokenKey } from './kube/server/authentication/token-key.ts';
 import { TokenRequests, tokenSubresource } from './kube/server/authentication/token-request.ts';
@@ -76,6 +79,8 @@ export interface PlatformOptions {
   /** The gateway's listener for cluster-local names. */
   readonly local: Listen;
   readonly registry: Listen;
+  /** What of the API's requests is written to `<data>/audit.log`. Default: none. */
+  readonly audit?: AuditChoice;
   readonly log: Logger;
   /** Called when the store is open: from then on this process is the only one on the data directory. */
   readonly owned?: () => void;
@@ -216,10 +221,15 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   done(`node registered, pods run by the ${agent.driver.name} driver`);
 
   const pki = ensurePki(join(data, 'pki'), { hosts: [options.api.host, agent.hostAddress] });
+  const auditLog = new AuditLog({ path: join(data, 'audit.log'), log });
+  closers.defer(() => auditLog.close());
+  const { audit: choice = 'none' } = options;
+  const audit = choice === 'none' ? undefined : new Audit({ choice, log: auditLog, clock });
   const api = await startApiServer({
     service,
     pki,
     access,
+    ...(audit ? { audit } : {}),
     subresources: [tokenSubresource(tokenRequests, clock), ...podStreamHandlers(service, agent.streams)],
     ...options.api,
     moreHosts: podHosts(options.api.host, agent.hostAddress),

@@ -109,6 +109,7 @@ const made = [
   'volumes',
   'node',
   'kubeconfig',
+  'audit.log',
   'knapsack.log',
   'up.log',
   'run.json',
@@ -126,7 +127,7 @@ export function whyNotOurs(data: string): string | undefined {
   } catch (error) {
     throw unusable(data, error);
   }
-  const foreign = names.find((name) => !made.includes(name) && !name.startsWith('run.json.'));
+  const foreign = names.find((name) => !made.includes(name) && !/^(run\.json|audit\.log)\./.test(name));
   if (foreign !== undefined) return `holds ${foreign}, which Knapsack did not make`;
   const ours = names.length === 0 || proofs.some((path) => existsSync(join(data, path)));
   return ours ? undefined : 'holds no Knapsack data';

@@ -80,6 +80,14 @@ export const up: Command = {
       default: '127.0.0.1',
     },
     'no-hello': { type: 'boolean', description: 'do not deploy the hello example on the first run' },
+    audit: {
+      type: 'string',
+      placeholder: 'WHAT',
+      description:
+        'requests to the Kubernetes API that go to audit.log in the data directory: none, writes (with reads of secrets and refusals) or all',
+      choices: ['none', 'writes', 'all'],
+      default: 'writes',
+    },
     'log-level': {
       type: 'string',
       placeholder: 'LEVEL',
@@ -180,6 +188,7 @@ async function runForeground(
       data,
       driver: options['driver'] as 'auto' | 'oci' | 'process',
       ...listen,
+      audit: options['audit'] as 'none' | 'writes' | 'all',
       log,
       owned: () => {
         if (identity) writeRunFile(data, { process: identity });

@@ -9,10 +9,13 @@ import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
 import type { StoreSnapshot } from '../store/store.ts';
 import type { Access } from './access.ts';
+import type { Audit } from './audit/index.ts';
+import type { AuditRecord } from './audit/record.ts';
 import { isAnonymousPath, unauthorized } from './authentication/authenticator.ts';
 import { impersonated } from './authentication/impersonation.ts';
 import { makeIssuerDocuments } from './authentication/issuer-documents.ts';
 import { attributesOf } from './authorization/attributes.ts';
+import { forbidden } from './authorization/authorizer.ts';
 import { ClientGone } from './body.ts';
 import { ApiCatalog, reviewVerbs } from './catalog.ts';
 import { kubernetesVersion, ServerDocuments } from './documents.ts';
@@ -45,6 +48,8 @@ export interface ApiServerOptions {
   readonly subresources?: readonly SubresourceHandler[];
   /** What pods and nodes use; without it metrics.k8s.io is not served. */
   readonly metrics?: MetricsSource;
+  /** Without it nothing is written down. */
+  readonly audit?: Audit;
   readonly log: Logger;
   /** What `/readyz` says; default: always ready. */
   readonly isReady?: () => boolean;
@@ -151,12 +156,14 @@ class RequestHandler {
   readonly #running = new Set<AbortController>();
   readonly #upgraded = new Set<Socket>();
   readonly #access: Access;
+  readonly #audit: Audit | undefined;
   readonly #log: Logger;
 
   constructor(options: ApiServerOptions) {
     const { service, subresources = [], access, log } = options;
     this.#log = log;
     this.#access = access;
+    this.#audit = options.audit;
     this.#takeSnapshot = () => service.snapshot();
     const reviews = makeReviews(access);
     const generated = new Map<ResourceDef, ReadService>();
@@ -218,10 +225,16 @@ class RequestHandler {
     response: ServerResponse,
     upgrade?: Exchange['upgrade'],
   ): Promise<void> {
+    const record = this.#audit?.begin(request, response);
+    if (record) {
+      (upgrade?.socket ?? response).once('close', () =>
+        this.#audit?.end(record, answerCode(response, upgrade)),
+      );
+    }
     try {
-      await this.#dispatch(request, response, upgrade);
+      await this.#dispatch(request, response, upgrade, record);
     } catch (error) {
-      this.#fail(request, response, error);
+      this.#fail(request, response, error, record);
       if (response.socket === null) upgrade?.socket.destroy();
     }
   }
@@ -230,6 +243,7 @@ class RequestHandler {
     request: IncomingMessage,
     response: ServerResponse,
     upgrade: Exchange['upgrade'],
+    record: AuditRecord | undefined,
   ): Promise<void> {
     const { path, query } = splitUrl(request.url ?? '/');
     const segments = splitPath(path);
@@ -239,10 +253,16 @@ class RequestHandler {
     // Probes are answered without looking at roles, which somebody may have damaged.
     if (isAnonymousPath(`/${segments.join('/')}`)) return this.#documents.sendPublic({ response, segments });
     if (!sender) throw unauthorized();
-    const user = impersonated(request, sender, authorizer) ?? sender;
     const method = request.method ?? 'GET';
     const parameters = new URLSearchParams(query);
-    authorizer.check(user, attributesOf(method, segments, parameters));
+    const attributes = attributesOf(method, segments, parameters);
+    record?.asks(sender, sender, attributes);
+    const user = impersonated(request, sender, authorizer) ?? sender;
+    record?.asks(sender, user, attributes);
+    const decision = authorizer.decide(user, attributes);
+    record?.decided(decision.allowed, decision.reason);
+    if (!decision.allowed) throw forbidden(user, attributes, decision.reason);
+    if (record) this.#audit?.allowed(record);
     // A write to a client that has just gone is reported here; the streams notice by themselves.
     response.on('error', () => undefined);
     const ended = new AbortController();
@@ -259,6 +279,7 @@ class RequestHandler {
       query: parameters,
       user,
       signal: ended.signal,
+      ...(record ? { annotate: (key: string, value: string) => record.annotate(key, value) } : {}),
       ...(upgrade ? { upgrade } : {}),
     };
     if (await this.#documents.handle(exchange)) return;
@@ -266,9 +287,15 @@ class RequestHandler {
     await this.#resources.handle(exchange);
   }
 
-  #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  #fail(
+    request: IncomingMessage,
+    response: ServerResponse,
+    error: unknown,
+    record: AuditRecord | undefined,
+  ): void {
     if (error instanceof ClientGone || response.destroyed) return;
     const failure = asApiFailure(error);
+    record?.failed(failure);
     if (failure.code >= 500 && failure.reason === 'InternalError') {
       const stack = error instanceof Error ? error.stack : undefined;
       this.#log.error(
@@ -279,6 +306,13 @@ class RequestHandler {
     if (response.headersSent) response.destroy();
     else sendFailure({ request, response }, failure);
   }
+}
+
+/** The code of the answer; 0 when the client was gone before there was one. */
+function answerCode(response: ServerResponse, upgrade: Exchange['upgrade']): number {
+  if (response.headersSent) return response.statusCode;
+  // Whoever takes the connection over answers by itself.
+  return upgrade ? 101 : 0;
 }
 
 function splitUrl(url: string): { path: string; query: string } {

@@ -19,6 +19,8 @@ export interface Exchange {
   readonly query: URLSearchParams;
   /** Whom the request acts as: with impersonation, not who sent it. */
   readonly user: User;
+  /** Adds to what the audit log says of the request. */
+  readonly annotate?: (key: string, value: string) => void;
   /** Aborted when the client has gone or the server closes. */
   readonly signal: AbortSignal;
   /** The connection, and what has come after the head, of a request that asks to go on in another protocol. */

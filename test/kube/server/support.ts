@@ -10,6 +10,7 @@ import type { MetricsSource } from '../../../src/api/kubernetes/metrics.ts';
 import type { ResourceDef } from '../../../src/api/resource.ts';
 import { certificatesPlugin } from '../../../src/kube/server/admission/certificates.ts';
 import { makeAccess, type Access } from '../../../src/kube/server/access.ts';
+import type { Audit } from '../../../src/kube/server/audit/index.ts';
 import { startApiServer, type ApiServer } from '../../../src/kube/server/api-server.ts';
 import { ensureTokenKey } from '../../../src/kube/server/authentication/token-key.ts';
 import { TokenRequests, tokenSubresource } from '../../../src/kube/server/authentication/token-request.ts';
@@ -59,6 +60,7 @@ export async function startTestServer(
     logs?: LogSource;
     metrics?: MetricsSource;
     resources?: readonly ResourceDef[];
+    audit?: Audit;
     /** Default roles and bindings exist. */
     roles?: boolean;
   } = {},
@@ -85,6 +87,7 @@ export async function startTestServer(
     log: silentLogger,
     ...(options.logs ? { logs: options.logs } : {}),
     ...(options.metrics ? { metrics: options.metrics } : {}),
+    ...(options.audit ? { audit: options.audit } : {}),
   });
   const kubeconfig = join(dir, 'kubeconfig');
   writeKubeconfig(kubeconfig, { server: server.url, ca: pki.ca.cert, ...pki.admin });
