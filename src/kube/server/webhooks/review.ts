@@ -19,7 +19,8 @@ type Kind = { readonly group: string; readonly version: string; readonly kind: s
 /** The kind of the objects of a request: that of the resource, unless the subresource or the stream has its own. */
 function kindOf({ def, subresource, operation, object }: AdmissionAttributes): Kind {
   if (subresource === 'scale') return { group: 'autoscaling', version: 'v1', kind: 'Scale' };
-  if (operation === 'CONNECT' && object) {
+  // What is posted to a subresource, or the options of a stream, has a kind of its own.
+  if (object && (operation === 'CONNECT' || (operation === 'CREATE' && subresource))) {
     const [version = '', ownGroup = ''] = object.apiVersion.split('/').reverse();
     return { group: ownGroup, version, kind: object.kind };
   }
