@@ -2,7 +2,7 @@
  * Deployment → ReplicaSets. From a change of `spec.replicas` to the ReplicaSet there is one write, the ReplicaSet's scale;
  * annotations and status of the Deployment follow after it.
  */
-import { controllerOf, controllerRef, keyOf } from '../api/object.ts';
+import { controllerOf, keyOf } from '../api/object.ts';
 import { matchesSelector } from '../api/kubernetes/selectors.ts';
 import { deployments, replicaSets, type Deployment, type ReplicaSet } from '../api/kubernetes/workloads.ts';
 import { isAlreadyExists, isNotFound } from '../kube/api-error.ts';
@@ -11,8 +11,9 @@ import type { Informer } from '../kube/client/informer.ts';
 import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
 import { writeStatus } from '../kube/controller/write-status.ts';
 import type { EventRecorder } from '../kube/controller/recorder.ts';
+import { claimChildren } from './claims.ts';
 import { decideDeploymentStatus, isComplete } from './deployment-status.ts';
-import { makeReplicaSet, scaleAnnotations } from './resources/replica-set.ts';
+import { makeReplicaSet, newSetUpdate, scaleAnnotations } from './resources/replica-set.ts';
 import {
   findNewSet,
   initialReplicas,
@@ -73,28 +74,10 @@ class DeploymentController implements Controller {
   }
 
   /** The Deployment's sets; adopts those that match and have no controller (left by an orphaning delete). */
-  async #claim(deployment: Deployment): Promise<ReplicaSet[]> {
-    const { uid = '', namespace = '', deletionTimestamp } = deployment.metadata;
-    const owned = this.#sets.ownedBy(uid).filter((set) => controllerOf(set)?.uid === uid);
-    if (deletionTimestamp) return owned;
+  #claim(deployment: Deployment): Promise<ReplicaSet[]> {
+    const { client } = this.#env;
     const selector = deployment.spec?.selector;
-    const orphans = this.#sets
-      .list({ namespace, labels: selector?.matchLabels ?? {} })
-      .filter(
-        (set) =>
-          !controllerOf(set) &&
-          !set.metadata.deletionTimestamp &&
-          matchesSelector(selector, set.metadata.labels),
-      );
-    for (const set of orphans) owned.push(await this.#adopt(deployment, set));
-    return owned;
-  }
-
-  async #adopt(deployment: Deployment, set: ReplicaSet): Promise<ReplicaSet> {
-    const { name, namespace = '', uid, resourceVersion } = set.metadata;
-    const ownerReferences = [...(set.metadata.ownerReferences ?? []), controllerRef(deployment)];
-    const body = { metadata: { uid, resourceVersion, ownerReferences } };
-    return this.#env.client.patch(replicaSets, { namespace, name }, { type: 'merge', body });
+    return claimChildren({ client, def: replicaSets, informer: this.#sets, owner: deployment, selector });
   }
 
   async #createSet(deployment: Deployment, old: readonly ReplicaSet[]): Promise<ReplicaSet | 'collision'> {
@@ -103,7 +86,7 @@ class DeploymentController implements Controller {
     const wanted = makeReplicaSet(deployment, initialReplicas(deployment, old), revision);
     try {
       const made = await client.create(replicaSets, wanted);
-      if (replicasOf(made) > 0) this.#told(deployment, made, 0, replicasOf(made));
+      this.#told(deployment, made, 0, replicasOf(made));
       return made;
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
@@ -139,6 +122,7 @@ class DeploymentController implements Controller {
   }
 
   #told(deployment: Deployment, set: ReplicaSet, from: number, to: number): void {
+    if (from === to) return;
     const direction = to > from ? 'up' : 'down';
     const message = `Scaled ${direction} replica set ${set.metadata.name} from ${from} to ${to}`;
     this.#recorder.event(deployment, 'Normal', 'ScalingReplicaSet', message);
@@ -153,13 +137,15 @@ class DeploymentController implements Controller {
     if (!current) return;
     const { client } = this.#env;
     const newest = Math.max(0, ...old.map(revisionOf));
-    const revision = revisionOf(current) > newest ? revisionOf(current) : newest + 1;
-    const body = { metadata: { annotations: { [revisionAnnotation]: String(revision) } } };
+    const revision = Math.max(revisionOf(current), newest + 1);
     const { name, namespace = '' } = deployment.metadata;
-    if (revisionOf(current) !== revision) {
-      await client.patch(replicaSets, { namespace, name: current.metadata.name }, { type: 'merge', body });
+    const update = newSetUpdate(deployment, current, revision);
+    if (update) {
+      const key = { namespace, name: current.metadata.name };
+      await client.patch(replicaSets, key, { type: 'merge', body: update });
     }
     if (deployment.metadata.annotations?.[revisionAnnotation] !== String(revision)) {
+      const body = { metadata: { annotations: { [revisionAnnotation]: String(revision) } } };
       await client.patch(deployments, { namespace, name }, { type: 'merge', body });
     }
   }

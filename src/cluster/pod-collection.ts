@@ -9,14 +9,19 @@ import { watches, type Controller, type ControllerEnv, type Outcome } from '../k
 
 /** A node that has gone may only be registering again. */
 const nodeQuarantineMs = 40_000;
-/** Ended pods that are kept, so that their logs and status can be read; a pod of a set that failed is one of them. */
-export const maxEndedPods = 200;
+/**
+ * Ended pods that are kept, so that their logs and status can be read; a pod of a set that failed is one of them. A
+ * cluster keeps 12 500: here they share the memory and the disk of one machine.
+ */
+export const maxEndedPods = 1000;
 
 export function podCollectionController(env: ControllerEnv): Controller {
   const podCache = env.informers.for(pods);
   const nodeCache = env.informers.for(nodes);
   /** When the node of a pod was first found missing, by pod key. */
   const missing = new Map<string, number>();
+  /** Ended pods that stand, by key. */
+  const ended = new Map<string, Pod>();
 
   async function remove(pod: Pod): Promise<void> {
     const { name, namespace = '', uid = '' } = pod.metadata;
@@ -25,6 +30,29 @@ export function podCollectionController(env: ControllerEnv): Controller {
       await env.client.delete(pods, { namespace, name }, { gracePeriodSeconds: 0, preconditions: { uid } });
     } catch (error) {
       if (!hasReason(error, 'NotFound', 'Conflict')) throw error;
+    }
+  }
+
+  /** Its end is written down first: a controller that counts its pods' ends waits for one. */
+  async function fail(pod: Pod): Promise<void> {
+    const { name, namespace = '', uid } = pod.metadata;
+    if (!pod.metadata.finalizers?.length) return;
+    const body = { metadata: { uid }, status: { phase: 'Failed' } };
+    try {
+      await env.client.patch(pods, { namespace, name }, { type: 'merge', body }, { subresource: 'status' });
+    } catch (error) {
+      if (!hasReason(error, 'NotFound', 'Conflict')) throw error;
+    }
+  }
+
+  /** The oldest go first. */
+  async function removeSurplus(): Promise<void> {
+    if (ended.size <= maxEndedPods) return;
+    const created = ({ metadata }: Pod): string => metadata.creationTimestamp ?? '';
+    const oldest = [...ended.values()].sort((a, b) => (created(a) < created(b) ? -1 : 1));
+    for (const pod of oldest.slice(0, ended.size - maxEndedPods)) {
+      ended.delete(keyOf(pod));
+      await remove(pod);
     }
   }
 
@@ -39,6 +67,7 @@ export function podCollectionController(env: ControllerEnv): Controller {
     missing.set(key, since);
     const left = since + nodeQuarantineMs - now;
     if (left > 0) return { requeueAfter: left };
+    if (!isPodTerminal(pod)) await fail(pod);
     await remove(pod);
     return undefined;
   }
@@ -61,25 +90,22 @@ export function podCollectionController(env: ControllerEnv): Controller {
       const pod = podCache.get(`${namespace}/${name}`);
       if (!pod) {
         missing.delete(`${namespace}/${name}`);
+        ended.delete(`${namespace}/${name}`);
         return undefined;
       }
       const node = pod.spec?.nodeName;
       if (node) {
         const outcome = await orphaned(pod, node);
         if (outcome) return outcome;
-      } else if (pod.metadata.deletionTimestamp && !pod.metadata.finalizers?.length) {
+      } else if (pod.metadata.deletionTimestamp) {
         // No node will ever confirm that it has ended.
+        if (!isPodTerminal(pod)) await fail(pod);
         await remove(pod);
         return undefined;
       }
-      if (!isPodTerminal(pod)) return undefined;
-      const ended = podCache
-        .list()
-        .filter((other) => isPodTerminal(other) && !other.metadata.deletionTimestamp);
-      if (ended.length <= maxEndedPods) return undefined;
-      const created = (other: Pod): string => other.metadata.creationTimestamp ?? '';
-      ended.sort((a, b) => (created(a) < created(b) ? -1 : 1));
-      for (const other of ended.slice(0, ended.length - maxEndedPods)) await remove(other);
+      if (isPodTerminal(pod) && !pod.metadata.deletionTimestamp) ended.set(keyOf(pod), pod);
+      else ended.delete(keyOf(pod));
+      await removeSurplus();
       return undefined;
     },
   };

@@ -74,9 +74,21 @@ function hasPods(sets: readonly ReplicaSet[]): boolean {
   );
 }
 
+/** What a set was told when it was last scaled; undefined for one that never was. */
+function noted(set: ReplicaSet, annotation: string): number | undefined {
+  const text = set.metadata.annotations?.[annotation];
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+}
+
+/** The wanted number has changed since the sets with pods were last scaled. */
+function isScaling(deployment: Deployment, sets: readonly ReplicaSet[]): boolean {
+  const total = deployment.spec?.replicas ?? 1;
+  return sets.some((set) => replicasOf(set) > 0 && (noted(set, desiredAnnotation) ?? total) !== total);
+}
+
 /**
- * The next step: set name → replicas, only where they change. Empty when there is nothing to do until pods change.
- * `current` is undefined while a paused Deployment has no set for its template.
+ * The next step: set name → replicas, only where they change, or where a set has to note what is wanted now. Empty when
+ * there is nothing to do until pods change. `current` is undefined while a paused Deployment has no set for its template.
  */
 export function planRollout(
   deployment: Deployment,
@@ -85,31 +97,91 @@ export function planRollout(
 ): Map<string, number> {
   const plan = new Map<string, number>();
   const total = deployment.spec?.replicas ?? 1;
-  if (deployment.spec?.paused) {
-    planPaused(plan, total, current, old);
+  const all = current ? [current, ...old] : old;
+  const recreates = deployment.spec?.strategy?.type === 'Recreate';
+  if (deployment.spec?.paused || (!recreates && isScaling(deployment, all))) {
+    planScale(plan, deployment, current, old);
   } else if (current) {
-    if (deployment.spec?.strategy?.type === 'Recreate') planRecreate(plan, total, current, old);
+    if (recreates) planRecreate(plan, total, current, old);
     else planRolling(plan, deployment, current, old);
   }
-  for (const set of current ? [current, ...old] : old) {
-    if (plan.get(set.metadata.name) === replicasOf(set)) plan.delete(set.metadata.name);
+  for (const set of all) {
+    const same = plan.get(set.metadata.name) === replicasOf(set);
+    if (same && (replicasOf(set) === 0 || (noted(set, desiredAnnotation) ?? total) === total)) {
+      plan.delete(set.metadata.name);
+    }
   }
   return plan;
 }
 
-/** Nothing rolls; the youngest set that has pods takes up the difference. */
-function planPaused(
+/** Nothing rolls: the sets take up the difference to what is wanted. */
+function planScale(
   plan: Map<string, number>,
-  total: number,
+  deployment: Deployment,
   current: ReplicaSet | undefined,
   old: readonly ReplicaSet[],
 ): void {
+  const total = deployment.spec?.replicas ?? 1;
   const sets = [...byAge(old), ...(current ? [current] : [])];
   const active = sets.filter((set) => replicasOf(set) > 0);
-  const last = active.at(-1) ?? sets.at(-1);
-  if (!last) return;
-  const others = active.filter((set) => set !== last);
-  plan.set(last.metadata.name, Math.max(0, total - sum(others, replicasOf)));
+  const [only, second] = active;
+  const single = second ? undefined : (only ?? sets.at(-1));
+  if (single) {
+    plan.set(single.metadata.name, total);
+  } else if (current && isSaturated(current, total)) {
+    for (const set of active) plan.set(set.metadata.name, set === current ? total : 0);
+  } else {
+    planProportional(plan, deployment, active);
+  }
+}
+
+/** All that is wanted runs in this set. */
+function isSaturated(set: ReplicaSet, total: number): boolean {
+  return replicasOf(set) === total && noted(set, desiredAnnotation) === total && availableOf(set) === total;
+}
+
+/**
+ * In the midst of a rollout each set grows or shrinks by its share, so that a bad template does not get all new pods and
+ * a good one does not lose all. What rounding leaves goes to the largest set.
+ */
+function planProportional(
+  plan: Map<string, number>,
+  deployment: Deployment,
+  active: readonly ReplicaSet[],
+): void {
+  const total = deployment.spec?.replicas ?? 1;
+  const most = total > 0 ? total + rolloutBounds(deployment).maxSurge : 0;
+  const difference = most - sum(active, replicasOf);
+  // Of sets of one size the newer grow first, and the older shrink first.
+  const ages = byAge(active);
+  const age = (set: ReplicaSet): number => ages.indexOf(set) * (difference > 0 ? -1 : 1);
+  const sorted = [...active].sort((a, b) => replicasOf(b) - replicasOf(a) || age(a) - age(b));
+  let given = 0;
+  for (const set of sorted) {
+    const share = difference === 0 ? 0 : shareOf(set, deployment, most);
+    const left = difference - given;
+    const change = difference > 0 ? clamp(share, 0, left) : clamp(share, left, 0);
+    given += change;
+    plan.set(set.metadata.name, replicasOf(set) + change);
+  }
+  for (const { metadata } of sorted) {
+    const size = plan.get(metadata.name) ?? 0;
+    const next = Math.max(0, size + difference - given);
+    given += next - size;
+    plan.set(metadata.name, next);
+  }
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.max(least, Math.min(most, value));
+}
+
+/** By how much a set changes so that it keeps its part of the whole. */
+function shareOf(set: ReplicaSet, deployment: Deployment, most: number): number {
+  const before = replicasOf(set);
+  if ((deployment.spec?.replicas ?? 1) === 0) return -before;
+  const mostBefore = noted(set, maxAnnotation) ?? deployment.status?.replicas ?? 0;
+  return mostBefore === 0 ? 0 : Math.round((before * most) / mostBefore) - before;
 }
 
 /** All old pods go before the first new one comes. */

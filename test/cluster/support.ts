@@ -1,5 +1,5 @@
 /** A cluster on the real embedded API: controllers, a fake node, and words for what tests wait for. */
-import { systemClock } from '../../src/base/clock.ts';
+import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { resources } from '../../src/api/registry.ts';
 import type { Pod } from '../../src/api/pods.ts';
@@ -27,12 +27,14 @@ export async function startTestCluster(
     metrics?: MetricsSource;
     volumesDir?: string;
     resources?: readonly ResourceDef[];
+    clock?: Clock;
   } = {},
 ): Promise<TestCluster> {
-  const api = await startTestApi(options.resources ? { resources: options.resources } : {});
+  const { clock = systemClock } = options;
+  const api = await startTestApi({ clock, ...(options.resources ? { resources: options.resources } : {}) });
   const log = silentLogger;
-  const informers = new SharedInformers({ client: api.client, clock: systemClock, log });
-  const env = { client: api.client, informers, clock: systemClock, log };
+  const informers = new SharedInformers({ client: api.client, clock, log });
+  const env = { client: api.client, informers, clock, log };
   const { rootCertificate, metrics, volumesDir } = options;
   const cluster = await startCluster(env, {
     resources: [...resources, ...(options.resources ?? [])],

@@ -83,16 +83,18 @@ export async function waitForJob(api: TestApi, name: string, condition: string):
   });
 }
 
-/** Waits for an event about the object and gives its message. */
-export async function waitForEvent(
+/** The message of an event about the object, once there is one. */
+export async function findEvent(
   api: TestApi,
   kind: string,
   name: string,
   reason: string,
-): Promise<string> {
-  return waitFor(`event ${reason} of ${kind} ${name}`, async () => {
-    const fieldSelector = `involvedObject.name=${name},involvedObject.kind=${kind},reason=${reason}`;
-    const { items } = await api.client.list(events, { namespace, fieldSelector });
-    return items[0]?.message;
-  });
+): Promise<string | undefined> {
+  const fieldSelector = `involvedObject.name=${name},involvedObject.kind=${kind},reason=${reason}`;
+  const { items } = await api.client.list(events, { namespace, fieldSelector });
+  return items[0]?.message;
+}
+
+export function waitForEvent(api: TestApi, kind: string, name: string, reason: string): Promise<string> {
+  return waitFor(`event ${reason} of ${kind} ${name}`, () => findEvent(api, kind, name, reason));
 }
