@@ -6,6 +6,7 @@ import { startControllers, type ControllerStats } from '../kube/controller/kerne
 import { Recorder, type EventRecorder } from '../kube/controller/recorder.ts';
 import { ResourceRegistry } from '../kube/resource-registry.ts';
 import { accessControllers, type AccessOptions } from './access.ts';
+import { disruptionController } from './disruption/index.ts';
 import { endpointsController } from './endpoints.ts';
 import { eventExpiryController } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
@@ -13,6 +14,7 @@ import { horizontalController } from './horizontal/index.ts';
 import { ensureKubernetesService } from './kubernetes-service.ts';
 import { namespaceController, type NamespaceOptions } from './namespace.ts';
 import { podCollectionController } from './pod-collection.ts';
+import { quotaController } from './quota.ts';
 import { claimController } from './volumes/claim.ts';
 import { ephemeralVolumeController } from './volumes/ephemeral.ts';
 import { HostPathVolumes } from './volumes/host-path.ts';
@@ -49,6 +51,8 @@ function clusterControllers(
     endpointsController(env),
     namespaceController(env, { ...options, registry }),
     podCollectionController(env),
+    disruptionController(env, recorder('controllermanager'), registry),
+    quotaController(env, registry),
     eventExpiryController(env),
     claimController(env, volumeEvents, provisioner),
     volumeController(env, volumeEvents, provisioner),
