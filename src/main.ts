@@ -52,6 +52,7 @@ import { reconcileDefaultRoles } from './kube/server/authorization/reconcile-def
 import { signRequest } from './kube/server/certificates/signers.ts';
 import { writeKubeconfig } from './kube/server/kubeconfig.ts';
 import { ensurePki } from './kube/server/pki.ts';
+import { podActionHandlers } from './kube/server/pod-actions/index.ts';
 import { podStreamHandlers } from './kube/server/pod-streams/index.ts';
 import { ApiService } from './kube/server/service/service.ts';
 import { AdmissionWebhooks } from './kube/server/webhooks/index.ts';
@@ -230,7 +231,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     pki,
     access,
     ...(audit ? { audit } : {}),
-    subresources: [tokenSubresource(tokenRequests, clock), ...podStreamHandlers(service, agent.streams)],
+    subresources: [tokenSubresource(tokenRequests, clock), ...podActionHandlers(service, clock), ...podStreamHandlers(service, agent.streams)],
     ...options.api,
     moreHosts: podHosts(options.api.host, agent.hostAddress),
     logs: agent.logs,
