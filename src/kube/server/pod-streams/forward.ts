@@ -3,9 +3,12 @@ import type { Duplex } from 'node:stream';
 import { messageOf } from '../../../base/errors.ts';
 import type { PodPorts } from './source.ts';
 
+/** How long a client may go on sending to a pod that has said all that it has to say, ms. */
+const lastWordsMs = 10_000;
+
 /**
- * Connects and carries bytes both ways until both sides have ended, or one has failed. Resolves with what went wrong,
- * worded for people; never rejects. `data` is ended or destroyed by then.
+ * Connects and carries bytes both ways. Resolves when everything from the pod has been sent, or one side has failed, with
+ * what went wrong, worded for people; never rejects. Some clients close their side only after that.
  */
 export async function forward(ports: PodPorts, port: number, data: Duplex): Promise<string | undefined> {
   let target: Duplex;
@@ -27,10 +30,12 @@ export async function forward(ports: PodPorts, port: number, data: Duplex): Prom
     });
     data.pipe(target);
     target.pipe(data);
-    target.once('close', () => {
-      if (failure !== undefined) data.end();
+    data.once('finish', () => {
       resolve(failure);
+      const timer = setTimeout(() => data.destroy(), lastWordsMs);
+      data.once('close', () => clearTimeout(timer));
     });
+    target.once('close', () => data.end());
     data.once('close', () => {
       // A reset, or both directions have come to their end.
       if (!target.writableFinished || !target.readableEnded) target.destroy();

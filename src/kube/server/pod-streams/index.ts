@@ -25,7 +25,7 @@ import {
 } from './upgrade.ts';
 
 /** How often an idle client is asked for a sign of life, ms; the system notices when none comes. */
-const pingMs = 30_000;
+const pingMs = 10_000;
 
 /** The subresources of pods that are streams. */
 export function podStreamHandlers(

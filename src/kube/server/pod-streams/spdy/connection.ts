@@ -22,6 +22,8 @@ const maxStreams = 1024;
 const frameBytes = 32 * 1024;
 /** What may wait on its way to a client that does not read, but sends pings or opens streams, bytes. */
 const maxWaitingBytes = 4 * 1024 * 1024;
+/** How often a sign of life is asked for, ms. */
+const pingMs = 10_000;
 /** How long a client that broke the protocol may take to read that it did, ms. */
 const protocolErrorGraceMs = 1000;
 
@@ -106,21 +108,12 @@ export class SpdyConnection implements StreamCarrier {
       process.nextTick(() => this.#closed());
       return;
     }
+    const pings = setInterval(() => this.#ping(), pingMs);
+    carrier.once('close', () => clearInterval(pings));
     if (head.length > 0) this.#receive(head);
     carrier.on('data', (chunk: Buffer) => this.#receive(chunk));
     // A client that sends no more has gone: its streams end one by one before.
     carrier.once('end', () => carrier.destroy());
-  }
-
-  /** True while some stream's reader holds the connection up, so that nothing is heard of the client. */
-  get isHeldUp(): boolean {
-    return this.#full.size > 0;
-  }
-
-  /** Asks for a sign of life. */
-  ping(): void {
-    this.#write(pingFrame(this.#nextPing));
-    this.#nextPing = (this.#nextPing + 2) % 0x7fff_fffe;
   }
 
   /** Lets out what was written, then closes. The client gets `graceMs` to close its side. */
@@ -143,6 +136,12 @@ export class SpdyConnection implements StreamCarrier {
 
   destroy(): void {
     this.#carrier.destroy();
+  }
+
+  /** No answer is waited for: the system notices when what is sent does not arrive. */
+  #ping(): void {
+    this.#write(pingFrame(this.#nextPing));
+    this.#nextPing = (this.#nextPing + 2) % 0x7fff_fffe;
   }
 
   // ---- for streams -------------------------------------------------------------------------------------------
