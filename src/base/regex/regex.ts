@@ -44,17 +44,31 @@ export class Regex {
     this.#anchored = startsAtText(tree);
   }
 
-  /** True when the expression matches anywhere. Throws {@link RegexBudgetError}. */
-  test(text: string, budget = defaultBudget): boolean {
-    return this.#search(codePoints(text), 0, budget, true) !== undefined;
+  /**
+   * True when the expression matches anywhere. `spent` is told the steps that it took: states looked at. Throws
+   * {@link RegexBudgetError}.
+   */
+  test(text: string, budget = defaultBudget, spent?: (steps: number) => void): boolean {
+    return this.#search(codePoints(text), 0, budget, true, spent) !== undefined;
   }
 
   /** The leftmost match, as Perl and Go choose among those that begin there. */
-  find(text: readonly number[], from = 0, budget = defaultBudget): RegexMatch | undefined {
-    return this.#search(text, from, budget, false);
+  find(
+    text: readonly number[],
+    from = 0,
+    budget = defaultBudget,
+    spent?: (steps: number) => void,
+  ): RegexMatch | undefined {
+    return this.#search(text, from, budget, false, spent);
   }
 
-  #search(text: readonly number[], from: number, budget: number, anyMatch: boolean): RegexMatch | undefined {
+  #search(
+    text: readonly number[],
+    from: number,
+    budget: number,
+    anyMatch: boolean,
+    spent?: (steps: number) => void,
+  ): RegexMatch | undefined {
     const program = this.#program;
     let current = new Threads(program.length);
     let next = new Threads(program.length);
@@ -63,6 +77,7 @@ export class Regex {
     for (let at = from; at <= text.length; at++) {
       // A later start is of use only while no earlier one has matched.
       if (!best && (at === 0 || !this.#anchored)) follow(program, current, 0, at, text, at);
+      steps++;
       if (current.size === 0) {
         if (best || this.#anchored) break;
         // Forget the states that assertions stopped here.
@@ -77,7 +92,10 @@ export class Regex {
         const instruction = program[pc];
         if (instruction?.op === 'match') {
           best = { start: current.starts[pc] ?? 0, end: at };
-          if (anyMatch) return best;
+          if (anyMatch) {
+            spent?.(steps);
+            return best;
+          }
           // Threads behind this one are of lower priority.
           break;
         }
@@ -88,6 +106,7 @@ export class Regex {
       [current, next] = [next, current];
       next.clear();
     }
+    spent?.(steps);
     return best;
   }
 }

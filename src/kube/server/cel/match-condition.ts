@@ -1,8 +1,9 @@
 /** `matchConditions` of admission webhooks: whether a webhook wants to see a request. */
-import { Environment } from '@marcbachmann/cel-js';
-import { messageOf } from '../../../base/errors.ts';
-import { isMembers } from '../../../api/structural-members.ts';
+import { compile } from './compile.ts';
 import { CelCompileError, CelEvaluationError } from './errors.ts';
+import { Budget } from './functions/signature.ts';
+import { dyn } from './types.ts';
+import { Data } from './values.ts';
 
 /** What a condition may speak of. All three are plain JSON. */
 export interface MatchInput {
@@ -19,36 +20,26 @@ export interface MatchCondition {
   matches(input: MatchInput): boolean;
 }
 
+/** Units that one evaluation may spend; as kube-apiserver. */
+const evaluationBudget = 1_000_000;
+
 /** Throws {@link CelCompileError}. */
 export function compileMatchCondition(expression: string): MatchCondition {
-  const environment = new Environment({ enableOptionalTypes: true })
-    .registerVariable('object', 'dyn')
-    .registerVariable('oldObject', 'dyn')
-    .registerVariable('request', 'dyn');
-  const checked = environment.check(expression);
-  if (!checked.valid) throw new CelCompileError(messageOf(checked.error));
-  const run = environment.parse(expression);
+  const program = compile(expression, [
+    ['object', dyn],
+    ['oldObject', dyn],
+    ['request', dyn],
+  ]);
+  if (program.type.kind !== 'bool' && program.type.kind !== 'dyn') {
+    throw new CelCompileError('must evaluate to bool');
+  }
   return {
-    matches(input) {
-      let value: unknown;
-      try {
-        value = run({
-          object: celValue(input.object),
-          oldObject: celValue(input.oldObject),
-          request: celValue(input.request),
-        });
-      } catch (error) {
-        throw new CelEvaluationError(messageOf(error), { cause: error });
-      }
-      if (typeof value !== 'boolean') throw new CelEvaluationError('the condition is not a bool');
-      return value;
+    matches({ object, oldObject, request }) {
+      const data = new Data();
+      const values = [object, oldObject, request].map((value) => data.convert(value, dyn));
+      const result = program.run(values, new Budget(evaluationBudget));
+      if (typeof result !== 'boolean') throw new CelEvaluationError('the condition is no bool');
+      return result;
     },
   };
-}
-
-function celValue(value: unknown): unknown {
-  if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value) : value;
-  if (Array.isArray(value)) return value.map(celValue);
-  if (!isMembers(value)) return value ?? null;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, celValue(member)]));
 }

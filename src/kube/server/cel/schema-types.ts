@@ -1,0 +1,168 @@
+/** The CEL types of what a structural schema describes (apiextensions-apiserver `pkg/apiserver/schema/cel/model`). */
+import type { Schema } from '../../../api/schema.ts';
+import {
+  bool,
+  double,
+  duration,
+  dyn,
+  int,
+  largestSize,
+  listOf,
+  mapOf,
+  string,
+  timestamp,
+  type CelType,
+  type FieldType,
+} from './types.ts';
+
+const reserved = new Set([
+  'as',
+  'break',
+  'const',
+  'continue',
+  'else',
+  'false',
+  'for',
+  'function',
+  'if',
+  'import',
+  'in',
+  'let',
+  'loop',
+  'namespace',
+  'null',
+  'package',
+  'return',
+  'true',
+]);
+
+/** How an expression writes a property: `x-y` is `x__dash__y`. Undefined where it cannot. */
+export function escapeProperty(property: string): string | undefined {
+  if (reserved.has(property)) return `__${property}__`;
+  const escaped = property
+    .replaceAll('__', '__underscores__')
+    .replaceAll('.', '__dot__')
+    .replaceAll('-', '__dash__')
+    .replaceAll('/', '__slash__');
+  return /^[A-Za-z_]\w*$/.test(escaped) ? escaped : undefined;
+}
+
+const types = new WeakMap<Schema, CelType>();
+
+/** `root`: the schema of a whole object, which has a kind and a name; also that of an embedded one. */
+export function schemaType(schema: Schema, path: string, root = false): CelType {
+  let type = types.get(schema);
+  if (!type) {
+    type = makeType(schema, path, root);
+    types.set(schema, type);
+  }
+  return type;
+}
+
+function makeType(schema: Schema, path: string, root: boolean): CelType {
+  if (schema['x-kubernetes-int-or-string']) return dyn;
+  switch (schema.type) {
+    case 'object':
+      return objectType(schema, path, root || schema['x-kubernetes-embedded-resource'] === true);
+    case 'array':
+      return listType(schema, path);
+    case 'string':
+      return textType(schema);
+    case 'integer':
+      return int;
+    case 'number':
+      return double;
+    case 'boolean':
+      return bool;
+    default:
+      return root ? objectType(schema, path, true) : dyn;
+  }
+}
+
+function objectType(schema: Schema, path: string, whole: boolean): CelType {
+  const { additionalProperties, properties } = schema;
+  if (additionalProperties) {
+    const value = schemaType(additionalProperties, `${path}.@value`);
+    return mapOf(string, value, schema.maxProperties ?? most(6 + leastSize(additionalProperties)));
+  }
+  const fields = new Map<string, FieldType>();
+  for (const [property, child] of Object.entries(properties ?? {})) {
+    const name = escapeProperty(property);
+    if (name !== undefined) fields.set(name, { property, type: schemaType(child, `${path}.${property}`) });
+  }
+  if (whole) {
+    fields.set('apiVersion', { property: 'apiVersion', type: shortText });
+    fields.set('kind', { property: 'kind', type: shortText });
+    fields.set('metadata', { property: 'metadata', type: metadataType });
+  }
+  return { kind: 'object', name: path, fields };
+}
+
+const shortText: CelType = { kind: 'string', max: 317 };
+const metadataType: CelType = {
+  kind: 'object',
+  name: 'ObjectMeta',
+  fields: new Map([
+    ['name', { property: 'name', type: { kind: 'string', max: 253 } }],
+    ['generateName', { property: 'generateName', type: { kind: 'string', max: 253 } }],
+  ]),
+};
+
+function listType(schema: Schema, path: string): CelType {
+  const items = schema.items ?? {};
+  const element = schemaType(items, `${path}.@idx`);
+  const list = listOf(element, schema.maxItems ?? most(1 + leastSize(items)));
+  const kind = schema['x-kubernetes-list-type'];
+  if (kind === 'set') return { ...list, identity: { keys: undefined } } as CelType;
+  if (kind === 'map')
+    return { ...list, identity: { keys: schema['x-kubernetes-list-map-keys'] ?? [] } } as CelType;
+  return list;
+}
+
+function textType(schema: Schema): CelType {
+  switch (schema.format) {
+    case 'byte':
+      return { kind: 'bytes', max: schema.maxLength ?? largestSize };
+    case 'duration':
+      return duration;
+    case 'date':
+    case 'date-time':
+    case 'datetime':
+      return timestamp;
+    default:
+  }
+  if (schema.enum) {
+    const lengths = schema.enum.map((value) => (typeof value === 'string' ? value.length : 0));
+    return { kind: 'string', max: Math.max(...lengths) };
+  }
+  return { kind: 'string', max: schema.maxLength ?? largestSize };
+}
+
+/** How many elements of so many bytes fit into a request. */
+function most(bytes: number): number {
+  return Math.floor(largestSize / bytes);
+}
+
+/** The fewest bytes that a value takes as JSON. */
+function leastSize(schema: Schema): number {
+  switch (schema.type) {
+    case 'string':
+      return 2 + (schema.minLength ?? 0);
+    case 'boolean':
+      return 4;
+    case 'integer':
+    case 'number':
+      return 1;
+    case 'array':
+      return 2;
+    case 'object': {
+      const required = (schema.required ?? []).reduce((sum, name) => {
+        const child = schema.properties?.[name];
+        return sum + (child ? name.length + 4 + leastSize(child) : 0);
+      }, 0);
+      return 2 + required;
+    }
+    default:
+      return 1;
+  }
+}
