@@ -211,7 +211,7 @@ async function unpacked(): Promise<Entry[]> {
 
 async function packed(entries: Entry[]): Promise<string> {
   const archive = pack();
-  const bytes = buffer(archive as unknown as AsyncIterable<Buffer>);
+  const bytes = buffer(archive);
   for (const { head, content } of entries) {
     if (head.type === undefined || head.type === 'file')
       archive.entry({ ...head, size: content.length }, content);

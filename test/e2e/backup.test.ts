@@ -32,10 +32,10 @@ describe('backup and restore', { timeout: 180_000 }, () => {
     await waitFor('the example', async () => (await first.curl(host)).status === 200);
     const client = kubeClient(first.info.kubeconfig) as HttpClient;
     const written: string[] = [];
-    let stopped = false;
+    const stop = new AbortController();
     newest = 0;
     const writer = async (id: number): Promise<void> => {
-      for (let i = 0; !stopped; i++) {
+      for (let i = 0; !stop.signal.aborted; i++) {
         const name = `load-${id}-${i}`;
         const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'default' } };
         const { metadata } = await client.create(configMaps, object);
@@ -49,7 +49,7 @@ describe('backup and restore', { timeout: 180_000 }, () => {
     const { code, stderr } = await knapsack(['backup', file, '--data', first.data]);
     assert.equal(code, 0, stderr);
     assert.equal((await first.curl(host)).status, 200);
-    stopped = true;
+    stop.abort();
     await writers;
     client.close();
     assert.ok(written.length > acknowledged.length, 'writes went on meanwhile');

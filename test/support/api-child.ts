@@ -1,0 +1,57 @@
+/**
+ * The API server alone, on a SQLite store, in a process of its own. Arguments: data directory, port (0: a free one). Prints one
+ * line of JSON when it serves: `{"port":…,"kubeconfig":…}`. SIGTERM ends it in order.
+ */
+import { join } from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/log.ts';
+import { namespaces } from '../../src/api/kubernetes/index.ts';
+import { resources } from '../../src/api/registry.ts';
+import { isAlreadyExists } from '../../src/kube/api-error.ts';
+import { inProcessClient } from '../../src/kube/client/in-process.ts';
+import { makeAccess } from '../../src/kube/server/access.ts';
+import { admissionPlugins } from '../../src/kube/server/admission/index.ts';
+import { startApiServer } from '../../src/kube/server/api-server.ts';
+import { ensureTokenKey } from '../../src/kube/server/authentication/token-key.ts';
+import { writeKubeconfig } from '../../src/kube/server/kubeconfig.ts';
+import { ensurePki } from '../../src/kube/server/pki.ts';
+import { ApiService } from '../../src/kube/server/service/service.ts';
+import { AdmissionWebhooks } from '../../src/kube/server/webhooks/index.ts';
+import { sqliteBackend } from '../../src/kube/store/sqlite.ts';
+import { Store } from '../../src/kube/store/store.ts';
+
+const [, , data = '', port = '0'] = process.argv;
+const store = await Store.open(sqliteBackend(join(data, 'store')));
+const access = makeAccess({ store, clock: systemClock, key: ensureTokenKey(join(data, 'pki')) });
+const webhooks = new AdmissionWebhooks({ store, log: silentLogger });
+const service = new ApiService({ store, resources, clock: systemClock, plugins: admissionPlugins, webhooks });
+const client = inProcessClient(service, { user: 'system:admin' });
+try {
+  await client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' } });
+} catch (error) {
+  if (!isAlreadyExists(error)) throw error;
+}
+const pki = ensurePki(join(data, 'pki'));
+const server = await startApiServer({
+  service,
+  pki,
+  access,
+  host: '127.0.0.1',
+  port: Number(port),
+  log: silentLogger,
+});
+const kubeconfig = join(data, 'kubeconfig');
+writeKubeconfig(kubeconfig, { server: server.url, ca: pki.ca.cert, ...pki.admin });
+console.log(JSON.stringify({ port: server.port, kubeconfig }));
+
+process.on('SIGTERM', () => {
+  void server
+    .close()
+    .then(() => store.close())
+    .then(() => process.exit(0));
+});
+// For those who ask what this process holds.
+process.on('message', () => {
+  globalThis.gc?.();
+  process.send?.(process.memoryUsage());
+});
