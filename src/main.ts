@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { systemClock } from './base/clock.ts';
 import { silentLogger, type Logger } from './base/log.ts';
 import {
+  ingressClasses,
   namespaces,
   priorityClasses,
   storageClasses,
@@ -15,13 +16,15 @@ import type { KubeObject } from './api/object.ts';
 import type { Pod } from './api/pods.ts';
 import { resources } from './api/registry.ts';
 import type { ResourceDef } from './api/resource.ts';
-import type { Backend, HostRule } from './api/routing.ts';
+import type { Backend, HostRule, RequestPath } from './api/routing.ts';
 import { buildControllers, defaultBuildImages, shippedTemplates } from './build/index.ts';
 import { startCluster } from './cluster/index.ts';
+import { makeDefaultIngressClass } from './cluster/ingress/index.ts';
 import { makeDefaultClass } from './cluster/volumes/host-path.ts';
 import { brokerIngressHost } from './eventing/broker/broker.ts';
 import { startEventing } from './eventing/index.ts';
-import { startGateway, type Gateway } from './gateway/gateway.ts';
+import { startGateway } from './gateway/gateway.ts';
+import { RouteLayers } from './gateway/route-layers.ts';
 import { buildNodeImage, type BuiltImage } from './image/build/node-image.ts';
 import { shippedImages } from './image/build/tools.ts';
 import { RegistryClient } from './image/client/client.ts';
@@ -167,6 +170,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     ...systemPriorityClasses().map((item) => ensure(client, priorityClasses, item)),
     ...shippedTemplates().map((template) => ensure(client, clusterBuildTemplates, template)),
     ensure(client, storageClasses, makeDefaultClass()),
+    ensure(client, ingressClasses, makeDefaultIngressClass()),
     reconcileDefaultRoles(client),
   ]);
   const tokenRequests = new TokenRequests(service, access.tokens);
@@ -191,6 +195,15 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
 
   const gateway = await startGateway({ public: options.gateway, local: options.local, log });
   closers.defer(() => gateway.close(closeGraceMs));
+  const layers = new RouteLayers(gateway);
+  const knativeRoutes = layers.add();
+  const ingressRoutes = layers.add();
+  const requestPath: RequestPath = {
+    apply: (update) => knativeRoutes.apply(update),
+    drain: (endpointId, timeoutMs) => gateway.drain(endpointId, timeoutMs),
+    onStats: (listener) => gateway.onStats(listener),
+    onWake: (listener) => gateway.onWake(listener),
+  };
   done('gateway and registry listening');
 
   // Pods are told where the API is, which is started after them.
@@ -246,9 +259,11 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   done('Kubernetes API serving');
 
   const local = gateway.localAddress ?? gateway.publicAddress;
+  const publicIp = reachable(gateway.publicAddress.host);
   const cluster = await startCluster(env, {
     metrics: agent.metrics,
     volumesDir: join(data, 'volumes'),
+    ingress: { routes: ingressRoutes, address: { ip: publicIp, port: gateway.publicAddress.port } },
     resources: service.registry,
     rootCertificate: pki.ca.cert,
     apiAddress: podAddress,
@@ -257,9 +272,9 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   });
   closers.defer(() => cluster.stop());
   const serving = servingControllers(env, {
-    requestPath: gateway,
+    requestPath,
     images: imageResolver(images),
-    gateway: { public: { ip: reachable(gateway.publicAddress.host) }, private: { ip: local.host } },
+    gateway: { public: { ip: publicIp }, private: { ip: local.host } },
   });
   await serving.start();
   announce = (pod) => serving.announce(pod);
@@ -270,7 +285,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     resolveTransport: (url) => (isClusterLocal(url.hostname) ? local : undefined),
   });
   closers.defer(() => eventing.close());
-  await routeBrokerIngress(gateway, eventing.ingress);
+  await routeBrokerIngress(requestPath, eventing.ingress);
   const build = buildControllers(env, {
     images: defaultBuildImages,
     registryEndpoint: () => (podRegistry ?? registry).url,
@@ -348,7 +363,7 @@ function podHosts(apiHost: string, hostAddress: string): string[] {
 }
 
 /** Brokers are reached by the name that Knative gives them, on the listener for cluster-local names. */
-async function routeBrokerIngress(gateway: Gateway, address: Listen): Promise<void> {
+async function routeBrokerIngress(requestPath: RequestPath, address: Listen): Promise<void> {
   const key = 'local/broker-ingress';
   const backend: Backend = {
     key,
@@ -364,7 +379,7 @@ async function routeBrokerIngress(gateway: Gateway, address: Listen): Promise<vo
     visibility: 'local',
     paths: [{ prefix: '/', splits: [{ backend: key, percent: 100 }] }],
   };
-  await gateway.apply({ hosts: { [brokerIngressHost]: rule }, backends: { [key]: backend } });
+  await requestPath.apply({ hosts: { [brokerIngressHost]: rule }, backends: { [key]: backend } });
 }
 
 function drainTime(pod: Pod): number {

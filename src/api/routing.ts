@@ -41,6 +41,8 @@ export interface Split {
 export interface PathRule {
   /** Prefix of whole path segments: `/a` matches `/a` and `/a/b`, not `/ab`. `/` matches all. */
   readonly prefix: string;
+  /** Only the path that `prefix` says, to the letter. */
+  readonly exact?: true;
   /** Every header must equal exactly. Rules with headers come before those without. */
   readonly headers?: { readonly [name: string]: string };
   readonly rewriteHost?: string;
@@ -55,7 +57,10 @@ export interface HostRule {
   readonly paths: readonly PathRule[];
 }
 
-/** A change of the routing snapshot: null removes. Applied atomically by every worker. */
+/**
+ * A change of the routing snapshot: null removes. Applied atomically by every worker. A host is a name, `*.name` for one label
+ * before it, or `*` for any; a name that is known comes before a wildcard, and a wildcard before any.
+ */
 export interface RoutingUpdate {
   readonly hosts?: { readonly [host: string]: HostRule | null };
   readonly backends?: { readonly [key: string]: Backend | null };

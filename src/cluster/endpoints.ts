@@ -1,7 +1,5 @@
 /** Service → Endpoints and EndpointSlices, for services with a selector; those without are their owner's business. */
-import { deepEqual } from '../base/json.ts';
-import { keyOf, type KubeObject } from '../api/object.ts';
-import type { ResourceDef } from '../api/resource.ts';
+import { keyOf } from '../api/object.ts';
 import type { Pod } from '../api/pods.ts';
 import { pods } from '../api/kubernetes/pods.ts';
 import { matchesLabels } from '../api/kubernetes/selectors.ts';
@@ -13,10 +11,10 @@ import {
   type EndpointSlice,
   type Service,
 } from '../api/kubernetes/services.ts';
-import { isAlreadyExists, isNotFound } from '../kube/api-error.ts';
 import type { ObjectKey } from '../kube/client/client.ts';
 import type { Informer } from '../kube/client/informer.ts';
 import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
+import { putObject, removeObject } from './replace.ts';
 import {
   isManagedEndpoints,
   makeEndpoints,
@@ -57,11 +55,12 @@ class EndpointsController implements Controller {
 
   async reconcile(key: ObjectKey): Promise<Outcome> {
     const { namespace = '', name } = key;
+    const { client } = this.#env;
     const service = this.#services.get(`${namespace}/${name}`);
     const present = this.#endpoints.get(`${namespace}/${name}`);
     if (!service) {
       // Slices are owned and go with the service; Endpoints, as in Kubernetes, are only of the same name.
-      if (present && isManagedEndpoints(present)) await this.#remove(endpoints, present);
+      if (present && isManagedEndpoints(present)) await removeObject(client, endpoints, present);
       return;
     }
     const selector = service.spec?.selector;
@@ -74,14 +73,17 @@ class EndpointsController implements Controller {
     const wanted = makeEndpointSlices(service, behind);
     const names = new Set(wanted.map((slice) => slice.metadata.name));
     await Promise.all([
-      this.#put(endpoints, present, makeEndpoints(service, behind), (object) => object.subsets),
+      putObject(client, endpoints, present, makeEndpoints(service, behind), (object) => object.subsets),
       ...wanted.map((slice) => {
         const before = slices.find((other) => other.metadata.name === slice.metadata.name);
-        return this.#put(endpointSlices, before, slice, ({ ports, endpoints: list }) => [ports, list]);
+        return putObject(client, endpointSlices, before, slice, ({ ports, endpoints: list }) => [
+          ports,
+          list,
+        ]);
       }),
       ...slices
         .filter((slice) => !names.has(slice.metadata.name))
-        .map((slice) => this.#remove(endpointSlices, slice)),
+        .map((slice) => removeObject(client, endpointSlices, slice)),
     ]);
   }
 
@@ -101,39 +103,5 @@ class EndpointsController implements Controller {
     const { namespace = '', labels } = slice.metadata;
     const name = labels?.[serviceNameLabel];
     return name && labels[managedByLabel] === sliceManager ? [`${namespace}/${name}`] : [];
-  }
-
-  /** Creates or replaces, unless what `contents` shows and the labels are as wanted. */
-  async #put<T extends KubeObject>(
-    def: ResourceDef<T>,
-    before: T | undefined,
-    wanted: T,
-    contents: (object: T) => unknown,
-  ): Promise<void> {
-    const { client } = this.#env;
-    if (!before) {
-      try {
-        await client.create(def, wanted);
-        return;
-      } catch (error) {
-        // Ours, not seen yet, or what someone made by hand before the service: replaced as Kubernetes does.
-        if (!isAlreadyExists(error)) throw error;
-      }
-    } else if (
-      deepEqual(contents(before), contents(wanted)) &&
-      deepEqual(before.metadata.labels, wanted.metadata.labels)
-    ) {
-      return;
-    }
-    await client.update(def, wanted);
-  }
-
-  async #remove(def: ResourceDef, object: KubeObject): Promise<void> {
-    const { name, namespace = '', uid } = object.metadata;
-    try {
-      await this.#env.client.delete(def, { namespace, name }, uid ? { preconditions: { uid } } : {});
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
   }
 }

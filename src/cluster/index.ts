@@ -7,27 +7,23 @@ import { Recorder, type EventRecorder } from '../kube/controller/recorder.ts';
 import { ResourceRegistry } from '../kube/resource-registry.ts';
 import { accessControllers, type AccessOptions } from './access.ts';
 import { disruptionController } from './disruption/index.ts';
-import { endpointsController } from './endpoints.ts';
 import { eventExpiryController } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { horizontalController } from './horizontal/index.ts';
 import { ensureKubernetesService } from './kubernetes-service.ts';
 import { namespaceController, type NamespaceOptions } from './namespace.ts';
+import { networkControllers, type NetworkOptions } from './network.ts';
 import { podCollectionController } from './pod-collection.ts';
 import { quotaController } from './quota.ts';
-import { claimController } from './volumes/claim.ts';
-import { ephemeralVolumeController } from './volumes/ephemeral.ts';
-import { HostPathVolumes } from './volumes/host-path.ts';
-import { volumeController } from './volumes/volume.ts';
+import { volumeControllers, type VolumeOptions } from './volumes/index.ts';
 import { workloadControllers } from './workloads.ts';
 
-export interface ClusterOptions extends Omit<NamespaceOptions, 'registry'>, AccessOptions {
+export interface ClusterOptions
+  extends Omit<NamespaceOptions, 'registry'>, AccessOptions, NetworkOptions, VolumeOptions {
   /** What is served: a list that stays, or the registry of a server with custom resources. */
   readonly resources: readonly ResourceDef[] | ResourceRegistry;
   /** What pods use, for HorizontalPodAutoscalers. Default: nothing is known. */
   readonly metrics?: MetricsSource;
-  /** Where volumes are made; without it nobody acts for the provisioner `knapsack.dev/host-path`. */
-  readonly volumesDir?: string;
 }
 
 const noMetrics: MetricsSource = { pods: () => Promise.resolve([]), nodes: () => Promise.resolve([]) };
@@ -39,24 +35,19 @@ function clusterControllers(
   registry: ResourceRegistry,
   recorder: (component: string) => EventRecorder,
 ): Controller[] {
-  const { volumesDir } = options;
-  const provisioner = volumesDir === undefined ? undefined : new HostPathVolumes(volumesDir);
-  const volumeEvents = recorder('persistentvolume-controller');
   return [
     ...workloadControllers(env, recorder),
     horizontalController(env, recorder('horizontal-pod-autoscaler'), {
       served: registry,
       metrics: options.metrics ?? noMetrics,
     }),
-    endpointsController(env),
+    ...networkControllers(env, recorder, options),
+    ...volumeControllers(env, recorder, options),
     namespaceController(env, { ...options, registry }),
     podCollectionController(env),
     disruptionController(env, recorder('controllermanager'), registry),
     quotaController(env, registry),
     eventExpiryController(env),
-    claimController(env, volumeEvents, provisioner),
-    volumeController(env, volumeEvents, provisioner),
-    ephemeralVolumeController(env, recorder('ephemeral_volume')),
     ...accessControllers(env, options),
   ];
 }

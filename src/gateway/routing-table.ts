@@ -20,8 +20,9 @@ export interface Share {
 }
 
 export interface Path {
-  /** Without trailing slash; empty matches everything. */
+  /** Without trailing slash; empty matches everything. The whole path when `exact`. */
   readonly prefix: Uint8Array;
+  readonly exact: boolean;
   readonly headers: readonly { readonly name: Uint8Array; readonly value: string }[];
   readonly rewriteHost: string | undefined;
   readonly shares: readonly Share[];
@@ -34,31 +35,46 @@ export interface Host {
 
 export class RoutingTable {
   readonly #hosts = new Map<string, Host>();
+  /** Most snapshots have none, and then an unknown name is known to be unknown at once. */
+  readonly #wildcards = new Set<string>();
 
   apply(hosts: NonNullable<RoutingUpdate['hosts']>): void {
     for (const [name, rule] of Object.entries(hosts)) {
-      if (rule === null) this.#hosts.delete(name.toLowerCase());
-      else this.#hosts.set(name.toLowerCase(), compileHost(rule));
+      const key = name.toLowerCase();
+      if (rule === null) this.#hosts.delete(key);
+      else this.#hosts.set(key, compileHost(rule));
+      if (!key.startsWith('*')) continue;
+      if (rule === null) this.#wildcards.delete(key);
+      else this.#wildcards.add(key);
     }
   }
 
-  /** The rules of a host, as far as the listener may know of it. */
+  /**
+   * The rules of a host, as far as the listener may know of it. Wildcards are for the outside: inside, a name that nobody
+   * has is an error.
+   */
   find(host: string, onLocalListener: boolean): Host | undefined {
-    const found = this.#hosts.get(host);
+    const found = this.#hosts.get(host) ?? (onLocalListener ? undefined : this.#findWildcard(host));
     return found === undefined || (found.local && !onLocalListener) ? undefined : found;
+  }
+
+  #findWildcard(host: string): Host | undefined {
+    if (this.#wildcards.size === 0) return undefined;
+    const dot = host.indexOf('.');
+    return (dot > 0 ? this.#hosts.get(`*${host.slice(dot)}`) : undefined) ?? this.#hosts.get('*');
   }
 }
 
 /** The first path of `host` that the request matches. `bytes` are those that `head` was parsed from. */
 export function matchPath(host: Host, head: RequestHead, bytes: Buffer): Path | undefined {
   for (const path of host.paths) {
-    if (hasPrefix(path.prefix, head, bytes) && hasHeaders(path, head, bytes)) return path;
+    if (hasPrefix(path, head, bytes) && hasHeaders(path, head, bytes)) return path;
   }
   return undefined;
 }
 
 /** Whole segments: `/a` covers `/a`, `/a/b` and `/a?q`, not `/ab`. */
-function hasPrefix(prefix: Uint8Array, head: RequestHead, bytes: Buffer): boolean {
+function hasPrefix({ prefix, exact }: Path, head: RequestHead, bytes: Buffer): boolean {
   const length = prefix.length;
   if (length === 0) return true;
   const start = head.pathStart;
@@ -66,7 +82,7 @@ function hasPrefix(prefix: Uint8Array, head: RequestHead, bytes: Buffer): boolea
   for (let i = 0; i < length; i++) if (at(bytes, start + i) !== at(prefix, i)) return false;
   if (start + length === head.pathEnd) return true;
   const next = at(bytes, start + length);
-  return next === 47 || next === 63;
+  return next === 63 || (next === 47 && !exact);
 }
 
 function hasHeaders(path: Path, head: RequestHead, bytes: Buffer): boolean {
@@ -83,7 +99,8 @@ function compileHost(rule: HostRule): Host {
 
 function compilePath(rule: PathRule): Path {
   return {
-    prefix: Buffer.from(rule.prefix.replace(/\/+$/, '')),
+    prefix: Buffer.from(rule.exact ? rule.prefix : rule.prefix.replace(/\/+$/, '')),
+    exact: rule.exact ?? false,
     headers: Object.entries(rule.headers ?? {}).map(([name, value]) => ({
       name: ascii(name.toLowerCase()),
       value,

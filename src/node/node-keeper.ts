@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { nodes, type Node } from '../api/kubernetes/nodes.ts';
-import { leases } from '../api/kubernetes/policies.ts';
+import { leases } from '../api/kubernetes/leases.ts';
 import { isAlreadyExists, isNotFound } from '../kube/api-error.ts';
 import type { Client } from '../kube/client/client.ts';
 import { makeNode, type Machine } from './node-object.ts';

@@ -8,6 +8,7 @@ import type { MetricsSource } from '../../src/api/kubernetes/metrics.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import type { Deployment } from '../../src/api/kubernetes/workloads.ts';
 import { startCluster } from '../../src/cluster/index.ts';
+import type { IngressOptions } from '../../src/cluster/ingress/index.ts';
 import { SharedInformers } from '../../src/kube/client/shared-informers.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 import { startFakeNode, type FakeNode, type FakeNodeOptions } from '../support/fake-node.ts';
@@ -26,6 +27,7 @@ export async function startTestCluster(
     rootCertificate?: string;
     metrics?: MetricsSource;
     volumesDir?: string;
+    ingress?: IngressOptions;
     resources?: readonly ResourceDef[];
     clock?: Clock;
   } = {},
@@ -35,12 +37,13 @@ export async function startTestCluster(
   const log = silentLogger;
   const informers = new SharedInformers({ client: api.client, clock, log });
   const env = { client: api.client, informers, clock, log };
-  const { rootCertificate, metrics, volumesDir } = options;
+  const { rootCertificate, metrics, volumesDir, ingress } = options;
   const cluster = await startCluster(env, {
     resources: [...resources, ...(options.resources ?? [])],
     ...(rootCertificate ? { rootCertificate } : {}),
     ...(metrics ? { metrics } : {}),
     ...(volumesDir ? { volumesDir } : {}),
+    ...(ingress ? { ingress } : {}),
   });
   const node = options.node === false ? undefined : await startFakeNode(api.client, informers, options.node);
   return {

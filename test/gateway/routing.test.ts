@@ -124,3 +124,55 @@ for (const transport of transports) {
     assert.match(await client.has('GATEWAY_H2C_NOT_SERVED'), /^HTTP\/1\.1 502/);
   });
 }
+
+for (const transport of transports) {
+  test(`${transport}: wildcards cover one label, names come first, exact paths are meant to the letter`, async () => {
+    const named = async (name: string) => rawApp(answering(() => ok(name)));
+    await using one = await named('one');
+    await using wild = await named('wild');
+    await using any = await named('any');
+    await using exact = await named('exact');
+    await using rig = await startRig(transport);
+    const backends = [one, wild, any, exact].map((app, i) => ({ ...backendOf([app.port]), key: `b${i}` }));
+    const to = (i: number) => [{ backend: `b${i}`, percent: 100 }];
+    rig.engine.apply(
+      {
+        hosts: {
+          'one.example.com': {
+            visibility: 'public',
+            paths: [
+              { prefix: '/only', exact: true, splits: to(3) },
+              { prefix: '/', splits: to(0) },
+            ],
+          },
+          '*.example.com': hostRule('b1'),
+          '*': hostRule('b2'),
+          'inside.example.com': hostRule('b0', { visibility: 'local' }),
+        },
+        backends: Object.fromEntries(backends.map((backend) => [backend.key, backend])),
+      },
+      {},
+    );
+    const ask = async (host: string, path = '/', local = false): Promise<string> => {
+      using client = new RawClient(local ? rig.localPort : rig.port);
+      client.write(get(path).replace(HOST, host));
+      await client.until(({ text }) => statuses(text).length === 1 && /\r\n\r\n./s.test(text));
+      return /^HTTP\/1.1 404/.test(client.text)
+        ? '404'
+        : client.text.slice(client.text.indexOf('\r\n\r\n') + 4);
+    };
+    assert.equal(await ask('one.example.com'), 'one');
+    assert.equal(await ask('two.example.com'), 'wild');
+    assert.equal(await ask('a.two.example.com'), 'any');
+    assert.equal(await ask('example.com'), 'any');
+    assert.equal(await ask('127.0.0.1'), 'any');
+    assert.equal(await ask('one.example.com', '/only'), 'exact');
+    assert.equal(await ask('one.example.com', '/only?x=1'), 'exact');
+    assert.equal(await ask('one.example.com', '/only/'), 'one');
+    // A name that somebody has is no wildcard's, and inside there are no wildcards.
+    assert.equal(await ask('inside.example.com'), '404');
+    assert.equal(await ask('two.example.com', '/', true), '404');
+    rig.engine.apply({ hosts: { '*': null, '*.example.com': null } }, {});
+    assert.equal(await ask('two.example.com'), '404');
+  });
+}
