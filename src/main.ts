@@ -244,7 +244,11 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     pki,
     access,
     ...(audit ? { audit } : {}),
-    subresources: [tokenSubresource(tokenRequests, clock), ...podActionHandlers(service, clock), ...podStreamHandlers(service, agent.streams)],
+    subresources: [
+      tokenSubresource(tokenRequests, clock),
+      ...podActionHandlers(service, clock),
+      ...podStreamHandlers(service, agent.streams),
+    ],
     ...options.api,
     moreHosts: podHosts(options.api.host, agent.hostAddress),
     logs: agent.logs,
