@@ -19,6 +19,7 @@ import { reconcileDefaultRoles } from '../../../src/kube/server/authorization/re
 import { writeKubeconfig } from '../../../src/kube/server/kubeconfig.ts';
 import type { LogSource } from '../../../src/kube/server/logs.ts';
 import { ensurePki, type Pki } from '../../../src/kube/server/pki.ts';
+import { podActionHandlers } from '../../../src/kube/server/pod-actions/index.ts';
 import { memoryBackend } from '../../../src/kube/store/backend.ts';
 import { Store } from '../../../src/kube/store/store.ts';
 import { startTestApi, type TestApi } from '../../support/api.ts';
@@ -81,7 +82,10 @@ export async function startTestServer(
     service: api.service,
     pki,
     access,
-    subresources: [tokenSubresource(new TokenRequests(api.service, access.tokens), clock)],
+    subresources: [
+      tokenSubresource(new TokenRequests(api.service, access.tokens), clock),
+      ...podActionHandlers(api.service, clock),
+    ],
     host: '127.0.0.1',
     port: 0,
     log: silentLogger,
