@@ -37,13 +37,11 @@ export function decideStatus(
   const terminatingReplicas = pods.filter(isTerminating).length;
   const conditions = (set.status?.conditions ?? []).filter((c) => c.type !== 'ReplicaFailure');
   if (failure) {
+    // The first failure stays: its successors name other pods, and telling each would be a change each time.
     const before = set.status?.conditions?.find((c) => c.type === 'ReplicaFailure');
-    conditions.push({
-      type: 'ReplicaFailure',
-      status: 'True',
-      lastTransitionTime: before?.lastTransitionTime ?? timestamp(now),
-      ...failure,
-    });
+    conditions.push(
+      before ?? { type: 'ReplicaFailure', status: 'True', lastTransitionTime: timestamp(now), ...failure },
+    );
   }
   const status: ReplicaSetStatus = {
     replicas: active.length,

@@ -1,7 +1,7 @@
 /** The scale subresource: `autoscaling/v1` Scale, read from and written to paths of the object. */
 import type { KubeObject, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
-import { formatSelector } from '../../../api/kubernetes/selectors.ts';
+import { formatSelector, type Labels } from '../../../api/kubernetes/selectors.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import { ApiError } from '../../api-error.ts';
 import { badRequest } from './errors.ts';
@@ -85,9 +85,10 @@ function withValue<T extends object>(target: T, path: readonly string[], value: 
   return { ...target, [head]: withValue(isMembers(child) ? child : {}, rest, value) };
 }
 
-/** A LabelSelector in the text form that clients pass as `labelSelector`. */
+/** A LabelSelector, or a plain map of labels, in the text form that clients pass as `labelSelector`. */
 function selectorText(selector: unknown): string | undefined {
   if (typeof selector === 'string') return selector;
   if (!isMembers(selector) || Object.keys(selector).length === 0) return undefined;
-  return formatSelector(selector);
+  const structured = 'matchLabels' in selector || 'matchExpressions' in selector;
+  return formatSelector(structured ? selector : { matchLabels: selector as Labels });
 }
