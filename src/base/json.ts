@@ -14,6 +14,24 @@ export function deepFreeze<T>(value: T): T {
   return Object.freeze(value);
 }
 
+/** A copy all the way down of a JSON-like value, not frozen. Several times faster than `structuredClone`. */
+export function cloneJson<T>(value: T): T {
+  return cloneAny(value) as T;
+}
+
+function cloneAny(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(cloneAny);
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) {
+    const member = cloneAny((value as Record<string, unknown>)[key]);
+    // Assigning this name would set the prototype instead.
+    if (key === '__proto__') Object.defineProperty(copy, key, { value: member, enumerable: true });
+    else copy[key] = member;
+  }
+  return copy;
+}
+
 /** Structural equality of JSON-like values; `undefined` members count as absent. */
 export function deepEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true;

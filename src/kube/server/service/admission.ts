@@ -9,6 +9,7 @@ import {
   validateStructure,
 } from '../../../api/structural.ts';
 import { isMembers } from '../../../api/structural-members.ts';
+import { changedIssues } from '../../../api/structural-ratchet.ts';
 import { ApiError } from '../../api-error.ts';
 import { badRequest, invalid } from './errors.ts';
 import { metadataIssues } from './metadata.ts';
@@ -32,15 +33,32 @@ export function copyInput(value: unknown, depth = 0): unknown {
   return copy;
 }
 
-/** A copy, but for the entries of managedFields: those are never changed in place, and long. */
-function copyObject(body: Record<string, unknown>): Record<string, unknown> {
+/** The entries of managedFields that a body has. They are never changed in place, and long: nobody copies them. */
+function entriesOf(body: Record<string, unknown>): unknown {
   const metadata = body['metadata'];
-  if (!isMembers(metadata) || metadata['managedFields'] === undefined) {
-    return copyInput(body) as Record<string, unknown>;
+  return isMembers(metadata) ? metadata['managedFields'] : undefined;
+}
+
+/** A private copy without the entries of managedFields. */
+function copyObject(body: Record<string, unknown>): Record<string, unknown> {
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(body)) {
+    const value = body[key];
+    if (value === undefined) continue;
+    if (isUnsafeKey(key)) throw badRequest(`a member may not be named ${JSON.stringify(key)}`);
+    copy[key] = key === 'metadata' && isMembers(value) ? copyMetadata(value) : copyInput(value, 1);
   }
-  const { managedFields, ...others } = metadata;
-  const copy = copyInput({ ...body, metadata: others }) as Record<string, unknown>;
-  Object.assign(copy['metadata'] as object, { managedFields });
+  return copy;
+}
+
+function copyMetadata(metadata: Record<string, unknown>): Record<string, unknown> {
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(metadata)) {
+    const value = metadata[key];
+    if (value === undefined || key === 'managedFields') continue;
+    if (isUnsafeKey(key)) throw badRequest(`a member may not be named ${JSON.stringify(key)}`);
+    copy[key] = copyInput(value, 2);
+  }
   return copy;
 }
 
@@ -64,8 +82,15 @@ export function readObject(def: ResourceDef, body: unknown): UntypedObject {
     throw badRequest(`the kind in the data (${shown(kind)}) does not match the expected kind (${def.kind})`);
   }
   const object = { apiVersion: wanted, kind: def.kind, metadata: metadata ?? {}, ...rest };
-  const faults = typeIssues(resourceSchema(def), { metadata: object.metadata }, def.builtin);
+  const managedFields = entriesOf(body);
+  // Frozen entries are the store's own.
+  const unproven = managedFields !== undefined && !Object.isFrozen(managedFields);
+  const faults = [
+    ...typeIssues(resourceSchema(def), { metadata: object.metadata }, def.builtin),
+    ...(unproven ? typeIssues(resourceSchema(def), { metadata: { managedFields } }, def.builtin) : []),
+  ];
   if (faults.length > 0) refuseTypes(def, nameOf(object.metadata), faults);
+  if (managedFields) Object.assign(object.metadata, { managedFields });
   return object as unknown as UntypedObject;
 }
 
@@ -130,19 +155,27 @@ export function check(
   const form = [
     ...found,
     ...metadataIssues(def, object.metadata),
-    ...validateStructure(resourceSchema(def), object, def.builtin),
+    ...validateStructure(resourceSchema(def), withoutEntries(object), def.builtin),
   ];
   if (def.builtin) {
     const issues = withoutRepeats([...form, ...(def.validate?.(object, context) ?? [])]);
     if (issues.length > 0) throw invalid(def, object.metadata.name, issues);
     return;
   }
-  if (form.length > 0) throw invalid(def, object.metadata.name, form);
+  const faults = context.old ? changedIssues(resourceSchema(def), form, object, context.old) : form;
+  if (faults.length > 0) throw invalid(def, object.metadata.name, faults);
   const issues = def.validate?.(object, context) ?? [];
   if (issues.length === 0) return;
   throw def.denial
     ? new ApiError('BadRequest', def.denial(issues))
     : invalid(def, object.metadata.name, issues);
+}
+
+/** Entries of managedFields are made by the server, and long. */
+function withoutEntries(object: KubeObject): KubeObject {
+  if (!object.metadata.managedFields) return object;
+  const { managedFields: _entries, ...metadata } = object.metadata;
+  return { ...object, metadata };
 }
 
 /** Schema and kind may both miss the same field; it is told once. */

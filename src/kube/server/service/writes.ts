@@ -1,6 +1,6 @@
 /** What part of an object a write may change, and when its generation moves. Pure. */
-import { deepEqual } from '../../../base/json.ts';
-import type { KubeObject, UntypedObject } from '../../../api/object.ts';
+import { cloneJson, deepEqual } from '../../../base/json.ts';
+import type { KubeObject, ObjectMeta, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import { isNamespace } from './deletion.ts';
@@ -19,29 +19,32 @@ export function withSubresource(
   subresource: ObjectSubresource | undefined,
 ): UntypedObject {
   if (subresource === 'status' || subresource === 'approval') {
-    const { status: _before, ...kept } = stored;
-    const next = structuredClone<UntypedObject>(kept);
+    const { status: _before, metadata, ...kept } = stored;
     // Built-in kinds let labels and annotations through with status; custom resources do not.
-    if (def.builtin) next.metadata = { ...given.metadata, ...owners(stored) };
+    const labelled = def.builtin
+      ? { ...given.metadata, ...owners(stored) }
+      : cloneJson(withoutManagers(metadata));
+    const { apiVersion, kind, ...rest } = cloneJson(kept);
+    const next: UntypedObject = { apiVersion, kind, metadata: labelled, ...rest };
     if (given['status'] !== undefined) next['status'] = given['status'];
     return next;
   }
   if (subresource === 'ephemeralcontainers') {
-    const next = structuredClone(stored);
+    const next = cloneJson(stored);
     const { ephemeralContainers: _before, ...kept } = membersOf(next['spec']);
     const { ephemeralContainers } = membersOf(given['spec']);
     next['spec'] = { ...kept, ...(ephemeralContainers === undefined ? {} : { ephemeralContainers }) };
     return next;
   }
   if (subresource === 'finalize') {
-    const { spec: _before, ...kept } = structuredClone(stored);
+    const { spec: _before, ...kept } = cloneJson(stored);
     return { ...kept, spec: given['spec'] ?? {} };
   }
   if (def.subresources?.status) {
     if (stored['status'] === undefined) delete given['status'];
-    else given['status'] = structuredClone(stored['status']);
+    else given['status'] = cloneJson(stored['status']);
   }
-  if (isNamespace(def)) given['spec'] = structuredClone(stored['spec']);
+  if (isNamespace(def)) given['spec'] = cloneJson(stored['spec']);
   return given;
 }
 
@@ -49,9 +52,14 @@ function membersOf(value: unknown): Readonly<Record<string, unknown>> {
   return isMembers(value) ? value : {};
 }
 
+/** Entries of managedFields are long, and set anew by every write. */
+function withoutManagers({ managedFields: _entries, ...metadata }: ObjectMeta): ObjectMeta {
+  return metadata;
+}
+
 function owners(stored: UntypedObject): Pick<UntypedObject['metadata'], 'ownerReferences'> {
   const { ownerReferences } = stored.metadata;
-  return ownerReferences ? { ownerReferences: structuredClone(ownerReferences) } : {};
+  return ownerReferences ? { ownerReferences: cloneJson(ownerReferences) } : {};
 }
 
 /** The generation after a write, or undefined where the kind has none. Metadata and status never move it. */

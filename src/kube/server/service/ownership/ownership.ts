@@ -95,7 +95,7 @@ function managersBefore(
 
 /** Members of the object that a write leaves as they are. */
 export function untouched(def: ResourceDef, subresource: ObjectSubresource | undefined): Skip {
-  if (subresource === 'status') {
+  if (subresource === 'status' || subresource === 'approval') {
     return def.builtin ? (name) => name !== 'status' && name !== 'metadata' : (name) => name !== 'status';
   }
   return def.subresources?.status ? (name) => name === 'status' : () => false;
@@ -114,9 +114,19 @@ export function untouchedFields(
 
 /** Whether two versions of an object are the same but for the times of their entries: then nothing is written. */
 export function equalButTimesOfEntries(next: KubeObject, stored: KubeObject): boolean {
-  const { managedFields } = stored.metadata;
-  if (next.metadata.managedFields === managedFields) return deepEqual(next, stored);
-  if (!equalButTimes(next.metadata.managedFields, managedFields)) return false;
-  const { managedFields: _entries, ...kept } = next.metadata;
-  return deepEqual({ ...next, metadata: { ...kept, managedFields } }, stored);
+  return (
+    equalBut('metadata', next, stored) &&
+    equalBut('managedFields', next.metadata, stored.metadata) &&
+    equalButTimes(next.metadata.managedFields, stored.metadata.managedFields)
+  );
+}
+
+function equalBut(name: string, a: object, b: object): boolean {
+  const left = a as Readonly<Record<string, unknown>>;
+  const right = b as Readonly<Record<string, unknown>>;
+  for (const key in left) if (key !== name && !deepEqual(left[key], right[key])) return false;
+  for (const key in right) {
+    if (key !== name && right[key] !== undefined && left[key] === undefined) return false;
+  }
+  return true;
 }

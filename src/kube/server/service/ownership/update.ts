@@ -17,14 +17,12 @@ export function afterUpdate(
   if (isSame(comparison)) return managers;
   const { added, modified, removed } = comparison;
   const taken = difference(union(modified, added), removed);
-  const kept: Manager[] = [];
-  let own: Manager | undefined;
-  for (const entry of withoutChanged(managers, comparison)) {
-    if (isEntryOf(key, entry)) own = entry;
-    else kept.push(entry);
-  }
-  if (!isEmptySet(taken)) kept.push(entryOf(key, own ? union(own.fieldsV1, taken) : taken, time));
-  else if (own) kept.push(own);
+  const own = managers.find((entry) => isEntryOf(key, entry));
+  const others = managers.filter((entry) => entry !== own);
+  const kept = withoutChanged(others, comparison);
+  const fields = own ? union(difference(own.fieldsV1, removed), taken) : taken;
+  if (own && isEmptySet(taken) && fields === own.fieldsV1) kept.push(own);
+  else if (!isEmptySet(fields)) kept.push(entryOf(key, fields, isEmptySet(taken) ? own?.time : time));
   return sorted(capped(kept));
 }
 
