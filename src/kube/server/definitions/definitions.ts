@@ -6,7 +6,7 @@ import type { Clock } from '../../../base/clock.ts';
 import { deepEqual } from '../../../base/json.ts';
 import { timestamp } from '../../../api/object.ts';
 import { customResourceDefinitions } from '../../../api/crd.ts';
-import { qualifiedName, type Conversion, type ResourceDef } from '../../../api/resource.ts';
+import { qualifiedName, type ResourceDef } from '../../../api/resource.ts';
 import { ApiError } from '../../api-error.ts';
 import { ResourceRegistry } from '../../resource-registry.ts';
 import type { StoreEvent } from '../../store/record.ts';
@@ -15,6 +15,7 @@ import type { Table } from '../../store/table.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../service/admission-plugin.ts';
 import { forbidden } from '../service/errors.ts';
 import { Cleanup, type CleanupService } from './cleanup.ts';
+import { ConversionWebhooks } from './conversion-webhook.ts';
 import { isTrue, type Definition } from './definition.ts';
 import { OwnDefinitions } from './own.ts';
 import { definitionResource } from './resource.ts';
@@ -22,16 +23,11 @@ import { compileRules, ruleFaults } from './rules.ts';
 import type { TakenNames } from './status.ts';
 import { customResource, renameVersion } from './versions.ts';
 
-/** Asks a webhook: the strategy `Webhook` of a definition. */
-export type ConversionClient = (definition: Definition) => Conversion['convert'];
-
 export interface DefinitionsOptions {
   readonly store: Store;
   readonly clock: Clock;
   /** The resources that the platform brings. */
   readonly resources: readonly ResourceDef[];
-  /** Absent: definitions with webhooks are served in their storage version alone. */
-  readonly webhook?: ConversionClient;
 }
 
 export class Definitions {
@@ -41,12 +37,14 @@ export class Definitions {
   readonly #table: Table;
   readonly #own: OwnDefinitions;
   readonly #options: DefinitionsOptions;
+  readonly #webhooks: ConversionWebhooks;
   readonly #served = new Map<string, Definition>();
   #cleanup: Cleanup | undefined;
 
   constructor(options: DefinitionsOptions) {
     const { store, resources, clock } = options;
     this.#options = options;
+    this.#webhooks = new ConversionWebhooks(store);
     this.#resource = definitionResource({
       checkRules: ruleFaults,
       taken: (definition) => this.#taken(definition),
@@ -108,13 +106,12 @@ export class Definitions {
     }
     this.#served.set(name, definition);
     if (before && sameService(before, definition)) return;
-    const { webhook } = this.#options;
     this.registry.set(
       name,
       customResource(definition, {
         rules: compileRules,
         convert: (given) =>
-          given.spec.conversion?.strategy === 'Webhook' && webhook ? webhook(given) : renameVersion,
+          given.spec.conversion?.strategy === 'Webhook' ? this.#webhooks.converter(given) : renameVersion,
       }),
     );
   }

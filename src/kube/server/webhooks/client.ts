@@ -5,13 +5,21 @@ import { isIP } from 'node:net';
 import { messageOf, systemCode } from '../../../base/errors.ts';
 import type { Target } from './target.ts';
 
-/** What an answer may have: an object's largest patch in base64, and room for the rest. */
-const maxAnswerBytes = 8 * 1024 * 1024;
+/** What an answer to an admission review may have: an object's largest patch in base64, and room for the rest. */
+const maxPatchBytes = 8 * 1024 * 1024;
 const idleMs = 30_000;
 const maxSockets = 64;
 const maxIdleSockets = 8;
 
+export interface WebhookClientOptions {
+  /** Larger answers are refused. Default 8 MiB. */
+  readonly maxAnswerBytes?: number;
+  readonly userAgent?: string;
+}
+
 export class WebhookClient {
+  readonly #maxAnswerBytes: number;
+  readonly #userAgent: string;
   // Connections are told apart by address, authority and server name.
   readonly #agent = new Agent({
     keepAlive: true,
@@ -20,6 +28,11 @@ export class WebhookClient {
     scheduling: 'lifo',
     timeout: idleMs,
   });
+
+  constructor(options: WebhookClientOptions = {}) {
+    this.#maxAnswerBytes = options.maxAnswerBytes ?? maxPatchBytes;
+    this.#userAgent = options.userAgent ?? 'knapsack-admission';
+  }
 
   /**
    * The answer's JSON. `timeoutMs` bounds everything, connecting included. Throws an Error worded as Go's client words it,
@@ -69,7 +82,7 @@ export class WebhookClient {
         host: url.host,
         'content-type': 'application/json',
         accept: 'application/json',
-        'user-agent': 'knapsack-admission',
+        'user-agent': this.#userAgent,
         'content-length': bytes.length,
       },
       signal,
@@ -77,7 +90,10 @@ export class WebhookClient {
     };
     return new Promise((resolve, reject) => {
       const request = httpsRequest(options, (response) => {
-        readText(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
+        readText(response, this.#maxAnswerBytes).then(
+          (text) => resolve({ status: response.statusCode ?? 0, text }),
+          reject,
+        );
       });
       request.on('error', (error) => {
         // The webhook may close an idle connection just when it is taken up again: it has seen nothing then.
@@ -92,7 +108,7 @@ export class WebhookClient {
 
 class AnswerTooLarge extends Error {}
 
-async function readText(response: IncomingMessage): Promise<string> {
+async function readText(response: IncomingMessage, maxAnswerBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {

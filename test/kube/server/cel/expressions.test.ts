@@ -220,7 +220,7 @@ describe('no expression outlives its budget', () => {
     `${long}.map(a, ${long}.map(b, ${long}.map(c, "x"))).size() > 0`,
     nested(30),
     `${'cel.bind(s, s + s, '.repeat(60)}s.size() > 0${')'.repeat(60)}`.replace('s + s', '"abcdefgh"'),
-    `"${'a'.repeat(5000)}!".matches("^(a+)+$") || ${long}.all(i, !"${'a'.repeat(5000)}".matches("(a*)*(a*)*b"))`,
+    `"${'a'.repeat(5000)}!".matches("^(a+)+$") || ${long}.all(i, ${long}.all(j, !"${'a'.repeat(5000)}".matches("(a*)*(a*)*b")))`,
     `"${'x'.repeat(3000)}".replace("", "${'y'.repeat(3000)}").replace("", "${'z'.repeat(3000)}").size() > 0`,
     `${long}.all(a, sets.contains(${long}, ${long}))`,
   ];
