@@ -12,7 +12,8 @@ export function changedIssues(
   old: unknown,
 ): readonly Issue[] {
   return issues.filter(
-    ({ path, type }) => !isUnchanged(schema, stepsOf(path), value, old, type === 'Required'),
+    ({ path, type }) =>
+      path.startsWith('metadata') || !isUnchanged(schema, stepsOf(path), value, old, type === 'Required'),
   );
 }
 
