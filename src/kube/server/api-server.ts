@@ -278,6 +278,7 @@ class RequestHandler {
       segments,
       query: parameters,
       user,
+      authorize: (verb) => void authorizer.check(user, { ...attributes, verb }),
       signal: ended.signal,
       ...(record ? { annotate: (key: string, value: string) => record.annotate(key, value) } : {}),
       ...(upgrade ? { upgrade } : {}),

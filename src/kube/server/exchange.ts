@@ -19,6 +19,8 @@ export interface Exchange {
   readonly query: URLSearchParams;
   /** Whom the request acts as: with impersonation, not who sent it. */
   readonly user: User;
+  /** Throws 403 unless the user may do this as well to what the path names. */
+  readonly authorize: (verb: string) => void;
   /** Adds to what the audit log says of the request. */
   readonly annotate?: (key: string, value: string) => void;
   /** Aborted when the client has gone or the server closes. */

@@ -84,7 +84,7 @@ const fieldValidations = ['Ignore', 'Strict', 'Warn'] as const;
 
 export type WriteOptionsKind = 'CreateOptions' | 'UpdateOptions' | 'PatchOptions';
 
-type Asking = Pick<Exchange, 'query' | 'user' | 'request' | 'annotate'>;
+type Asking = Pick<Exchange, 'query' | 'user' | 'request' | 'annotate' | 'authorize'>;
 
 function requester({ name, groups, uid, extra }: User): Requester {
   return {
@@ -97,7 +97,7 @@ function requester({ name, groups, uid, extra }: User): Requester {
 
 /** `applies`: the options are those of a server-side apply, which must name its manager. */
 export function writeOptions(
-  { query, user, request, annotate }: Asking,
+  { query, user, request, annotate, authorize }: Asking,
   kind: WriteOptionsKind,
   applies = false,
 ): WriteRequest {
@@ -115,6 +115,7 @@ export function writeOptions(
       fieldManager: text(query, 'fieldManager'),
       userAgent: request.headers['user-agent'],
       annotate,
+      authorizeCreation: applies ? () => authorize('create') : undefined,
       force: query.has('force') ? flag(query, 'force') : undefined,
     }),
   };

@@ -78,6 +78,7 @@ export class Applier {
     config: unknown,
     request: WriteRequest,
   ): Promise<WriteResult> {
+    request.authorizeCreation?.();
     const applied = applyConfiguration(def, undefined, config, request, this.#clock.now());
     if (applied instanceof ApiError) throw applied;
     const object = readObject(def, applied.object);

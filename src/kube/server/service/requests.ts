@@ -66,6 +66,8 @@ export interface Requester {
   readonly groups?: readonly string[];
   readonly uid?: string;
   readonly extra?: Readonly<Record<string, readonly string[]>>;
+  /** Server-side apply alone: throws 403 where the requester may not create what is not there. Absent: they may. */
+  readonly authorizeCreation?: () => void;
   /** Adds to what the audit log says of the request. */
   readonly annotate?: (key: string, value: string) => void;
 }

@@ -235,6 +235,24 @@ describe('access over HTTPS', () => {
       assert.equal(await status(`${configMaps}?fieldSelector=metadata.name%3Db`), 403);
     });
 
+    it('to patch do not create by server-side apply', async () => {
+      const rules = [{ apiGroups: [''], resources: ['configmaps'], verbs: ['patch'] }];
+      await created(`${rbac}/namespaces/default/roles`, { metadata: { name: 'patcher' }, rules });
+      await created(
+        `${rbac}/namespaces/default/rolebindings`,
+        binding('patcher', 'patcher', [user('pat')], 'Role'),
+      );
+      const apply = (name: string): Promise<Reply> =>
+        server.call('PATCH', `${configMaps}/${name}?fieldManager=t`, {
+          body: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name } },
+          headers: { ...as('pat').headers, 'content-type': 'application/apply-patch+yaml' },
+        });
+      const message = /^configmaps "applied" is forbidden: User "pat" cannot create resource "configmaps"/;
+      assertStatus(await apply('applied'), 403, 'Forbidden', message);
+      await created(configMaps, { metadata: { name: 'applied' } });
+      assert.equal((await apply('applied')).status, 200);
+    });
+
     it('that do not exist are named in the refusal', async () => {
       // A role that is bound and then deleted.
       await created(`${rbac}/clusterroles`, { metadata: { name: 'lost' }, rules: [] });
