@@ -153,16 +153,18 @@ export function check(
     return;
   }
   const form = [
-    ...found,
     ...metadataIssues(def, object.metadata),
     ...validateStructure(resourceSchema(def), withoutEntries(object), def.builtin),
   ];
   if (def.builtin) {
-    const issues = withoutRepeats([...form, ...(def.validate?.(object, context) ?? [])]);
+    const issues = withoutRepeats([...found, ...form, ...(def.validate?.(object, context) ?? [])]);
     if (issues.length > 0) throw invalid(def, object.metadata.name, issues);
     return;
   }
-  const faults = context.old ? changedIssues(resourceSchema(def), form, object, context.old) : form;
+  const faults = [
+    ...found,
+    ...(context.old ? changedIssues(resourceSchema(def), form, object, context.old) : form),
+  ];
   if (faults.length > 0) throw invalid(def, object.metadata.name, faults);
   const issues = def.validate?.(object, context) ?? [];
   if (issues.length === 0) return;
