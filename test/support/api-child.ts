@@ -50,8 +50,9 @@ process.on('SIGTERM', () => {
     .then(() => store.close())
     .then(() => process.exit(0));
 });
-// For those who ask what this process holds.
-process.on('message', () => {
-  globalThis.gc?.();
-  process.send?.(process.memoryUsage());
+// For those who ask what this process holds and has used.
+process.on('message', (asked) => {
+  if (asked === 'memory') globalThis.gc?.();
+  const { user, system } = process.cpuUsage();
+  process.send?.({ rss: process.memoryUsage.rss(), cpuMicroseconds: user + system });
 });
