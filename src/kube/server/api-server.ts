@@ -69,6 +69,8 @@ const keepAliveMs = 120_000;
 const headMs = 15_000;
 const requestMs = 60_000;
 const closeGraceMs = 2000;
+/** Why an exchange's signal is aborted. One for all: by default each request would pay for an error with a stack. */
+const over = new Error('the exchange is over');
 
 /** Starts serving. Throws CLI_PORT_TAKEN when another program holds the port. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
@@ -269,7 +271,7 @@ class RequestHandler {
     this.#running.add(ended);
     (upgrade?.socket ?? response).once('close', () => {
       this.#running.delete(ended);
-      ended.abort();
+      ended.abort(over);
     });
     const exchange: Exchange = {
       request,
