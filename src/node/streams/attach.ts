@@ -1,4 +1,4 @@
-/** Following a container's main process: what it writes from now on, and its input. */
+/** Following a container's main process: what it writes, and its input. */
 import { Readable } from 'node:stream';
 import type { Command, CommandEnd, StreamOptions } from '../../kube/server/pod-streams/source.ts';
 import type { TerminalSize } from '../../kube/server/pod-streams/terminal-size.ts';
@@ -27,7 +27,9 @@ export function attachTo(
   size: TerminalSize | undefined,
 ): Command {
   const left = new AbortController();
-  const follow = readLog(log, { follow: true, tailLines: 0, signal: left.signal });
+  // Whoever brings the input first sees everything: `kubectl run -i` must not lose what was quicker than its attach.
+  const fromStart = options.stdin && input !== undefined && !input.wasOpened;
+  const follow = readLog(log, { follow: true, signal: left.signal, ...(fromStart ? {} : { tailLines: 0 }) });
   const output = options.stdout || options.stderr ? Readable.from(follow, { objectMode: false }) : undefined;
   const stdin = options.stdin ? input?.open() : undefined;
   const resizer =

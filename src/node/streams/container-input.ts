@@ -11,6 +11,7 @@ export class ContainerInput {
   readonly #once: boolean;
   readonly #clients = new Set<Writable>();
   #pipe: Socket | undefined;
+  #wasOpened = false;
 
   /** `path`: the named pipe, which exists. `once`: the input ends with its first client (`stdinOnce`). */
   constructor(path: string, once: boolean) {
@@ -32,8 +33,14 @@ export class ContainerInput {
     return this.#pipe === undefined;
   }
 
+  /** Some client has had it. */
+  get wasOpened(): boolean {
+    return this.#wasOpened;
+  }
+
   /** A client's writer. Where several write at a time, their pieces mix. */
   open(): Writable {
+    this.#wasOpened = true;
     const leave = (): void => {
       this.#clients.delete(client);
       if (this.#once) this.#end();
