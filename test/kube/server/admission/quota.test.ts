@@ -328,7 +328,7 @@ describe('admission by quota and limit range', () => {
       );
     });
 
-    for (const [what, item, resources, message] of [
+    const excesses: [string, object, Resources, string][] = [
       [
         'less than the minimum',
         { min: { cpu: '100m' } },
@@ -365,14 +365,12 @@ describe('admission by quota and limit range', () => {
         { limits: { memory: '2Gi', cpu: '2' } },
         '[maximum cpu usage per Container is 1, but limit is 2, maximum memory usage per Container is 1Gi, but limit is 2Gi]',
       ],
-    ] as const) {
+    ];
+    for (const [what, item, resources, message] of excesses) {
       it(`refuses ${what}`, async () => {
         const ns = await namespace();
         await range(ns, { ...container, ...item });
-        await refused(
-          create(pods, ns, podOf('x', resources as Resources)),
-          `pods "x" is forbidden: ${message}`,
-        );
+        await refused(create(pods, ns, podOf('x', resources)), `pods "x" is forbidden: ${message}`);
       });
     }
 

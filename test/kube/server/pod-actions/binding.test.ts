@@ -19,8 +19,7 @@ describe('bindings', () => {
     server.call('POST', `/api/v1/namespaces/default/pods/${name}/binding`, {
       body: { apiVersion: 'v1', kind: 'Binding', metadata: { name, ...metadata }, target },
     });
-  const get = async (name: string): Promise<Pod> =>
-    (await server.api.service.get(pods, at(name))).object as Pod;
+  const get = (name: string): Promise<Pod> => server.api.client.get(pods, at(name));
 
   it('put a pod on a node, with what the scheduler notes', async () => {
     await create('bound');
@@ -36,7 +35,10 @@ describe('bindings', () => {
   it('are final', async () => {
     await create('final');
     const replies = await Promise.all([bind('final', { name: 'a' }), bind('final', { name: 'b' })]);
-    assert.deepEqual(replies.map((reply) => reply.status).sort(), [201, 409]);
+    assert.deepEqual(
+      replies.map((reply) => reply.status).sort((a, b) => a - b),
+      [201, 409],
+    );
     const node = (await get('final')).spec?.nodeName;
     assertStatus(
       await bind('final'),

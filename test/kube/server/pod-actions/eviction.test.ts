@@ -108,7 +108,10 @@ describe('evictions', () => {
     await status(ns, 'app', [3, 3, 2, 1, 'SufficientPods']);
     // All at once: what one has been granted the others see.
     const replies = await Promise.all(found.map((pod) => evict(ns, pod.metadata.name)));
-    assert.deepEqual(replies.map((reply) => reply.status).sort(), [201, 429, 429]);
+    assert.deepEqual(
+      replies.map((reply) => reply.status).sort((a, b) => a - b),
+      [201, 429, 429],
+    );
     // The deployment replaces it, and the budget has one to give again.
     await status(ns, 'app', [3, 3, 2, 1, 'SufficientPods']);
     const [next] = await podsOf(ns, 'app');
