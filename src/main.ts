@@ -35,6 +35,7 @@ import { ImageStore } from './image/store.ts';
 import { Unpacker } from './image/unpack.ts';
 import { isAlreadyExists } from './kube/api-error.ts';
 import type { Client } from './kube/client/client.ts';
+import { withFieldManager } from './kube/client/field-manager.ts';
 import { inProcessClient } from './kube/client/in-process.ts';
 import { SharedInformers } from './kube/client/shared-informers.ts';
 import type { ControllerEnv } from './kube/controller/controller.ts';
@@ -161,7 +162,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const webhooks = new AdmissionWebhooks({ store, log });
   closers.defer(() => webhooks.close());
   const service = new ApiService({ store, resources, clock, plugins, webhooks });
-  const client = inProcessClient(service, { user: administrator });
+  const client = withFieldManager(inProcessClient(service, { user: administrator }), 'knapsack');
   // Side by side, so that the first start waits for one commit and not for one each.
   await Promise.all([
     ...systemNamespaces.map((name) =>
@@ -177,6 +178,8 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const informers = new SharedInformers({ client, clock, log });
   closers.defer(() => informers.close());
   const env: ControllerEnv = { client, informers, clock, log };
+  /** What a part of the program writes shows its name in managedFields. */
+  const envOf = (manager: string): ControllerEnv => ({ ...env, client: withFieldManager(client, manager) });
   done('store opened');
 
   const imageStore = await ImageStore.open(join(data, 'images'), { shipped: shippedImages() });
@@ -213,10 +216,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   let announce = (_pod: Pod): void => {};
   const nodeName = hostname().toLowerCase();
   const agent: NodeAgent = await startNodeAgent({
-    client,
-    informers,
-    clock,
-    log,
+    ...envOf('kubelet'),
     dataDir: data,
     nodeName,
     driver: options.driver,
@@ -264,7 +264,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
 
   const local = gateway.localAddress ?? gateway.publicAddress;
   const publicIp = reachable(gateway.publicAddress.host);
-  const cluster = await startCluster(env, {
+  const cluster = await startCluster(envOf('kube-controller-manager'), {
     metrics: agent.metrics,
     volumesDir: join(data, 'volumes'),
     ingress: { routes: ingressRoutes, address: { ip: publicIp, port: gateway.publicAddress.port } },
@@ -275,7 +275,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     issueToken: (claims) => access.tokens.issueForSecret(claims),
   });
   closers.defer(() => cluster.stop());
-  const serving = servingControllers(env, {
+  const serving = servingControllers(envOf('knative-serving'), {
     requestPath,
     images: imageResolver(images),
     gateway: { public: { ip: publicIp }, private: { ip: local.host } },
@@ -283,14 +283,14 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   await serving.start();
   announce = (pod) => serving.announce(pod);
   closers.defer(() => serving.close());
-  const eventing = await startEventing(env, {
+  const eventing = await startEventing(envOf('knative-eventing'), {
     dataDir: data,
     resources,
     resolveTransport: (url) => (isClusterLocal(url.hostname) ? local : undefined),
   });
   closers.defer(() => eventing.close());
   await routeBrokerIngress(requestPath, eventing.ingress);
-  const build = buildControllers(env, {
+  const build = buildControllers(envOf('knative-build'), {
     images: defaultBuildImages,
     registryEndpoint: () => (podRegistry ?? registry).url,
     registryAliases: () => registryAliases,

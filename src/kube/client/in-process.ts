@@ -6,7 +6,8 @@ import type { WriteRequest } from '../server/service/requests.ts';
 import type { Client, List, WatchEvent, WatchOptions, WriteOptions } from './client.ts';
 
 /**
- * `user` is what admission sees, e.g. `system:serviceaccount:knative-serving:controller`. Results are frozen and shared:
+ * `user` is what admission sees, e.g. `system:serviceaccount:knative-serving:controller`; its last part owns the fields that
+ * a write without `fieldManager` changes. Results are frozen and shared:
  * copy with `structuredClone` before changing. Unknown fields are dropped silently, as a typed client would.
  */
 export function inProcessClient(service: ApiService, identity: { readonly user: string }): Client {
@@ -16,6 +17,7 @@ export function inProcessClient(service: ApiService, identity: { readonly user: 
     fieldValidation: 'Ignore',
     ...(options.subresource ? { subresource: options.subresource } : {}),
     ...(options.dryRun ? { dryRun: true } : {}),
+    ...(options.fieldManager ? { fieldManager: options.fieldManager } : {}),
   });
   return {
     get: async <T extends KubeObject>(def: ResourceDef<T>, key: { namespace?: string; name: string }) =>
