@@ -3,25 +3,45 @@
  * line of JSON when it serves: `{"port":…,"kubeconfig":…}`. SIGTERM ends it in order.
  */
 import { join } from 'node:path';
-import { systemClock } from '../../src/base/clock.ts';
-import { silentLogger } from '../../src/base/log.ts';
-import { namespaces } from '../../src/api/kubernetes/index.ts';
-import { resources } from '../../src/api/registry.ts';
-import { isAlreadyExists } from '../../src/kube/api-error.ts';
-import { inProcessClient } from '../../src/kube/client/in-process.ts';
-import { makeAccess } from '../../src/kube/server/access.ts';
-import { admissionPlugins } from '../../src/kube/server/admission/index.ts';
-import { startApiServer } from '../../src/kube/server/api-server.ts';
-import { ensureTokenKey } from '../../src/kube/server/authentication/token-key.ts';
-import { writeKubeconfig } from '../../src/kube/server/kubeconfig.ts';
-import { ensurePki } from '../../src/kube/server/pki.ts';
-import { ApiService } from '../../src/kube/server/service/service.ts';
-import { AdmissionWebhooks } from '../../src/kube/server/webhooks/index.ts';
 import { sqliteBackend } from '../../src/kube/store/sqlite.ts';
 import { Store } from '../../src/kube/store/store.ts';
 
 const [, , data = '', port = '0'] = process.argv;
-const store = await Store.open(sqliteBackend(join(data, 'store')));
+// The store opens in its thread while this one loads everything else.
+const opening = Store.open(sqliteBackend(join(data, 'store')));
+opening.catch(() => undefined);
+const [
+  { systemClock },
+  { silentLogger },
+  { namespaces },
+  { resources },
+  { isAlreadyExists },
+  { inProcessClient },
+  { makeAccess },
+  { admissionPlugins },
+  { startApiServer },
+  { ensureTokenKey },
+  { writeKubeconfig },
+  { ensurePki },
+  { ApiService },
+  { AdmissionWebhooks },
+] = await Promise.all([
+  import('../../src/base/clock.ts'),
+  import('../../src/base/log.ts'),
+  import('../../src/api/kubernetes/index.ts'),
+  import('../../src/api/registry.ts'),
+  import('../../src/kube/api-error.ts'),
+  import('../../src/kube/client/in-process.ts'),
+  import('../../src/kube/server/access.ts'),
+  import('../../src/kube/server/admission/index.ts'),
+  import('../../src/kube/server/api-server.ts'),
+  import('../../src/kube/server/authentication/token-key.ts'),
+  import('../../src/kube/server/kubeconfig.ts'),
+  import('../../src/kube/server/pki.ts'),
+  import('../../src/kube/server/service/service.ts'),
+  import('../../src/kube/server/webhooks/index.ts'),
+]);
+const store = await opening;
 const access = makeAccess({ store, clock: systemClock, key: ensureTokenKey(join(data, 'pki')) });
 const webhooks = new AdmissionWebhooks({ store, log: silentLogger });
 const service = new ApiService({ store, resources, clock: systemClock, plugins: admissionPlugins, webhooks });
