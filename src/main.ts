@@ -120,6 +120,7 @@ const systemNamespaces = [
   'default',
   'kube-system',
   'kube-public',
+  'kube-node-lease',
   'knative-serving',
   'knative-eventing',
   'knative-build',

@@ -3,6 +3,7 @@ import { autoscalingResources } from './autoscaling/index.ts';
 import { buildResources } from './build/index.ts';
 import { cachingResources } from './caching/index.ts';
 import { eventingResources } from './eventing/index.ts';
+import { istioResources } from './istio/service-entry.ts';
 import { kubernetesResources } from './kubernetes/index.ts';
 import { networkingResources } from './networking/index.ts';
 import type { ResourceDef } from './resource.ts';
@@ -19,4 +20,5 @@ export const resources: readonly ResourceDef[] = [
   ...eventingResources,
   ...sourcesResources,
   ...buildResources,
+  ...istioResources,
 ];

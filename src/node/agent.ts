@@ -9,6 +9,7 @@ import { configMaps, secrets } from '../api/kubernetes/core.ts';
 import type { MetricsSource } from '../api/kubernetes/metrics.ts';
 import { nodes, type Node } from '../api/kubernetes/nodes.ts';
 import { pods } from '../api/kubernetes/pods.ts';
+import { runtimeClasses } from '../api/kubernetes/runtime-classes.ts';
 import { keyOf } from '../api/object.ts';
 import { isPodTerminal, type Pod } from '../api/pods.ts';
 import { isNotFound } from '../kube/api-error.ts';
@@ -27,11 +28,13 @@ import type { ImageProvider } from './images.ts';
 import { PodLogs } from './log-source.ts';
 import { LogStore } from './logs/log-store.ts';
 import { MetricsSampler } from './metrics.ts';
+import { readHeadroom } from './node-conditions.ts';
 import { NodeKeeper } from './node-keeper.ts';
 import { readMachine } from './node-object.ts';
 import { PodTokens } from './pod-tokens.ts';
 import { PodWorker } from './pod-worker.ts';
 import { loadPods } from './saved-pod.ts';
+import { whyNoHandler } from './runtime-handlers.ts';
 import { whyUnschedulable } from './scheduling.ts';
 import { PodStreams } from './streams/pod-streams.ts';
 import type { DataReader, TokenSource } from './volume-files.ts';
@@ -142,7 +145,11 @@ class Agent implements NodeAgent {
     this.hostAddress = driver.hostAddress;
     this.#podsDir = join(nodeDir, 'pods');
     this.#tag = tagOf(nodeDir);
-    this.#keeper = new NodeKeeper({ client, clock, log }, machine, driver.runtimeVersion);
+    this.#keeper = new NodeKeeper(
+      { client, clock, log, headroom: () => readHeadroom(nodeDir) },
+      machine,
+      driver.runtimeVersion,
+    );
     this.#recorder = new Recorder({ client, clock, log, host: nodeName, component: 'kubelet' });
     this.#logStore = new LogStore(clock);
     this.#claims = new VolumeClaims(options.informers);
@@ -197,7 +204,7 @@ class Agent implements NodeAgent {
     const { informers, nodeName } = this.#options;
     this.#node = await this.#keeper.register();
     const podInformer = informers.for(pods);
-    await Promise.all([podInformer.synced(), this.#claims.synced()]);
+    await Promise.all([podInformer.synced(), this.#claims.synced(), informers.for(runtimeClasses).synced()]);
     await this.#recover(podInformer.list());
     this.#unsubscribe.push(
       informers.for(nodes).onChange(({ type, object }) => {
@@ -206,6 +213,7 @@ class Agent implements NodeAgent {
         this.#admitWaiting();
       }),
       this.#claims.onChange(() => this.#admitWaiting()),
+      informers.for(runtimeClasses).onChange(() => this.#admitWaiting()),
       podInformer.onChange(({ type, object }) => this.#onPod(type, object)),
       informers.for(configMaps).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
       informers.for(secrets).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
@@ -275,7 +283,11 @@ class Agent implements NodeAgent {
     const pod = worker.pod();
     const others = [...this.#workers.values()].filter((w) => w !== worker && w.holdsResources);
     const running = others.map((w) => w.pod());
-    const why = this.#node && !isPodTerminal(pod) ? whyUnschedulable(pod, this.#node, running) : undefined;
+    const why =
+      this.#node && !isPodTerminal(pod)
+        ? (whyUnschedulable(pod, this.#node, running) ??
+          whyNoHandler(pod, this.#options.informers, this.driver))
+        : undefined;
     if (why !== undefined) return worker.refuse(why);
     const claims = this.#claims.stateFor(pod, () => running);
     if (!claims.waits || isPodTerminal(pod)) worker.admit();

@@ -2,98 +2,155 @@
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { nodes, type Node } from '../api/kubernetes/nodes.ts';
 import { leases } from '../api/kubernetes/leases.ts';
+import { nodes, type Node } from '../api/kubernetes/nodes.ts';
 import { isAlreadyExists, isNotFound } from '../kube/api-error.ts';
 import type { Client } from '../kube/client/client.ts';
+import { hasTurned, makeConditions, type Headroom, type NodeCondition } from './node-conditions.ts';
 import { makeNode, type Machine } from './node-object.ts';
 
-/** Nothing on one machine waits for the lease: rare renewals keep the store and the disk quiet, ms. */
-const renewMs = 60_000;
+/**
+ * Half as often as a kubelet: each renewal is a durable write, and on one machine nothing waits for it. The lease is as
+ * long as a kubelet's, so that whoever watches it by the usual rules sees a living node.
+ */
+const renewMs = 20_000;
+const leaseSeconds = 40;
+/** Between two looks at what the machine is short of, and between two statuses that say nothing new; as a kubelet, ms. */
+const lookMs = 60_000;
+const heartbeatMs = 5 * 60_000;
 const leaseNamespace = 'kube-node-lease';
 
+export interface NodeKeeperOptions {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Looks at the machine. */
+  readonly headroom: () => Headroom;
+}
+
 export class NodeKeeper {
-  readonly #client: Client;
-  readonly #clock: Clock;
-  readonly #log: Logger;
+  readonly #options: NodeKeeperOptions;
   readonly #machine: Machine;
   readonly #runtimeVersion: string;
-  #cancel: (() => void) | undefined;
+  readonly #cancels = new Set<() => void>();
   #beat: Promise<void> = Promise.resolve();
   #hasLease = true;
+  #conditions: readonly NodeCondition[] = [];
+  #reportedAt = -Infinity;
+  #uid = '';
+  #isOpen = true;
 
-  constructor(
-    options: { client: Client; clock: Clock; log: Logger },
-    machine: Machine,
-    runtimeVersion: string,
-  ) {
-    this.#client = options.client;
-    this.#clock = options.clock;
-    this.#log = options.log;
+  constructor(options: NodeKeeperOptions, machine: Machine, runtimeVersion: string) {
+    this.#options = options;
     this.#machine = machine;
     this.#runtimeVersion = runtimeVersion;
   }
 
   /** Creates the Node, or brings it up to date: labels of others and cordons stay. */
   async register(): Promise<Node> {
-    const wanted = makeNode(this.#machine, this.#runtimeVersion, this.#clock.now());
+    const { client, clock } = this.#options;
+    const wanted = makeNode(this.#machine, this.#runtimeVersion);
     const key = { name: this.#machine.name };
+    let before: Node | undefined;
     try {
-      await this.#client.create(nodes, wanted);
+      await client.create(nodes, wanted);
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
       const body = { metadata: { labels: wanted.metadata.labels } };
-      await this.#client.patch(nodes, key, { type: 'merge', body });
+      before = await client.patch(nodes, key, { type: 'merge', body });
     }
-    const status = { status: wanted.status };
-    const node = await this.#client.patch(
-      nodes,
-      key,
-      { type: 'merge', body: status },
-      { subresource: 'status' },
-    );
-    this.#arm(0);
+    this.#conditions = makeConditions(this.#options.headroom(), before?.status?.conditions, clock.now());
+    this.#reportedAt = clock.now();
+    const body = { status: { ...wanted.status, conditions: this.#conditions } };
+    const node = await client.patch(nodes, key, { type: 'merge', body }, { subresource: 'status' });
+    this.#uid = node.metadata.uid ?? '';
+    this.#repeat(0, renewMs, () => this.#renew(), 'node lease not renewed');
+    this.#repeat(lookMs, lookMs, () => this.#look(), 'node status not written');
     return node;
   }
 
-  #arm(ms: number): void {
-    this.#cancel = this.#clock.after(ms, () => {
-      this.#beat = this.#renew().catch((error: unknown) => {
-        this.#log.warn({ error: messageOf(error) }, 'node lease not renewed');
-      });
-      if (this.#hasLease) this.#arm(renewMs);
+  /** One run after the other, the next timed when the last has begun. */
+  #repeat(firstMs: number, everyMs: number, task: () => Promise<boolean>, failure: string): void {
+    const cancel = this.#options.clock.after(firstMs, () => {
+      this.#cancels.delete(cancel);
+      this.#beat = this.#inTurn(this.#beat, everyMs, task, failure);
     });
+    this.#cancels.add(cancel);
   }
 
-  async #renew(): Promise<void> {
-    const { name } = this.#machine;
-    const renewTime = new Date(this.#clock.now()).toISOString().replace('Z', '000Z');
-    const spec = { holderIdentity: name, leaseDurationSeconds: (2 * renewMs) / 1000, renewTime };
+  async #inTurn(
+    before: Promise<void>,
+    everyMs: number,
+    task: () => Promise<boolean>,
+    failure: string,
+  ): Promise<void> {
+    await before;
     try {
-      await this.#client.patch(
-        leases,
-        { namespace: leaseNamespace, name },
-        { type: 'merge', body: { spec } },
-      );
+      if (!(await task())) return;
+    } catch (error) {
+      this.#options.log.warn({ error: messageOf(error) }, failure);
+    }
+    if (this.#isOpen) this.#repeat(everyMs, everyMs, task, failure);
+  }
+
+  /** Writes the status when a condition has turned, and now and then. */
+  async #look(): Promise<boolean> {
+    const { client, clock } = this.#options;
+    const now = clock.now();
+    const conditions = makeConditions(this.#options.headroom(), this.#conditions, now);
+    if (!hasTurned(this.#conditions, conditions) && now - this.#reportedAt < heartbeatMs) return true;
+    const key = { name: this.#machine.name };
+    await client.patch(
+      nodes,
+      key,
+      { type: 'merge', body: { status: { conditions } } },
+      { subresource: 'status' },
+    );
+    this.#conditions = conditions;
+    this.#reportedAt = now;
+    return true;
+  }
+
+  /** False when this cluster keeps no node leases. */
+  async #renew(): Promise<boolean> {
+    if (!this.#hasLease) return false;
+    const { client, clock } = this.#options;
+    const { name } = this.#machine;
+    const renewTime = new Date(clock.now()).toISOString().replace('Z', '000Z');
+    const spec = { holderIdentity: name, leaseDurationSeconds: leaseSeconds, renewTime };
+    try {
+      const key = { namespace: leaseNamespace, name };
+      await client.patch(leases, key, { type: 'merge', body: { spec } });
     } catch (error) {
       if (!isNotFound(error)) throw error;
-      try {
-        await this.#client.create(leases, {
-          apiVersion: 'coordination.k8s.io/v1',
-          kind: 'Lease',
-          metadata: { name, namespace: leaseNamespace },
-          spec,
-        });
-      } catch (createError) {
-        // No such namespace: this cluster keeps no node leases.
-        if (!isNotFound(createError)) throw createError;
-        this.#hasLease = false;
-      }
+      this.#hasLease = await this.#createLease(spec);
+    }
+    return this.#hasLease;
+  }
+
+  async #createLease(spec: object): Promise<boolean> {
+    const { name } = this.#machine;
+    try {
+      await this.#options.client.create(leases, {
+        apiVersion: 'coordination.k8s.io/v1',
+        kind: 'Lease',
+        metadata: {
+          name,
+          namespace: leaseNamespace,
+          ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid: this.#uid }],
+        },
+        spec,
+      });
+      return true;
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      return false;
     }
   }
 
   async close(): Promise<void> {
-    this.#cancel?.();
+    this.#isOpen = false;
+    for (const cancel of this.#cancels) cancel();
     await this.#beat;
   }
 }

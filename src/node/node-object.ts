@@ -13,7 +13,6 @@ import {
 import { createHash } from 'node:crypto';
 import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
 import type { Node } from '../api/kubernetes/nodes.ts';
-import { timestamp } from '../api/object.ts';
 import { kubernetesVersion } from '../kube/server/documents.ts';
 
 type NodeStatus = KubernetesTypes['core.v1.NodeStatus'];
@@ -79,7 +78,8 @@ function readLine(path: string): string | undefined {
   return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined;
 }
 
-export function makeNode(machine: Machine, runtimeVersion: string, now: number): Node {
+/** Without conditions: those are what changes. */
+export function makeNode(machine: Machine, runtimeVersion: string): Node {
   return {
     apiVersion: 'v1',
     kind: 'Node',
@@ -92,40 +92,20 @@ export function makeNode(machine: Machine, runtimeVersion: string, now: number):
         'node-role.kubernetes.io/control-plane': '',
       },
     },
-    status: makeNodeStatus(machine, runtimeVersion, now),
+    status: makeNodeStatus(machine, runtimeVersion),
   };
 }
 
-function makeNodeStatus(machine: Machine, runtimeVersion: string, now: number): NodeStatus {
+function makeNodeStatus(machine: Machine, runtimeVersion: string): NodeStatus {
   const resources = {
     cpu: String(machine.cpus),
     memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,
     'ephemeral-storage': `${Math.floor(machine.storageBytes / 1024)}Ki`,
     pods: String(machine.pods),
   };
-  const at = timestamp(now);
-  const condition = (type: string, status: string, reason: string, message: string) => ({
-    type,
-    status,
-    reason,
-    message,
-    lastHeartbeatTime: at,
-    lastTransitionTime: at,
-  });
   return {
     capacity: resources,
     allocatable: resources,
-    conditions: [
-      condition(
-        'MemoryPressure',
-        'False',
-        'KubeletHasSufficientMemory',
-        'the node has sufficient memory available',
-      ),
-      condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'the node has no disk pressure'),
-      condition('PIDPressure', 'False', 'KubeletHasSufficientPID', 'the node has sufficient PID available'),
-      condition('Ready', 'True', 'KubeletReady', 'the node agent is ready'),
-    ],
     addresses: [
       { type: 'InternalIP', address: machine.ip },
       { type: 'Hostname', address: machine.hostname },

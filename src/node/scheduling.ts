@@ -32,6 +32,8 @@ function podRequests(pod: Pod): Map<string, number> {
   }
   add(total, sidecars);
   for (const [name, value] of peak) total.set(name, Math.max(total.get(name) ?? 0, value));
+  const overhead = Object.entries(pod.spec?.overhead ?? {});
+  add(total, new Map(overhead.map(([name, text]) => [name, parseQuantity(text) ?? 0])));
   return total;
 }
 

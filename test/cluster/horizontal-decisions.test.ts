@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { defaultBehavior, type HpaBehavior } from '../../src/api/kubernetes/autoscaling.ts';
+import { defaultBehavior, type HpaBehavior } from '../../src/api/kubernetes/autoscaling-defaults.ts';
 import { timestamp } from '../../src/api/object.ts';
 import type { Pod } from '../../src/api/pods.ts';
 import { limitReplicas, type LimitInput } from '../../src/cluster/horizontal/limits.ts';

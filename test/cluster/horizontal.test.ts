@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
-import {
-  horizontalPodAutoscalers,
-  type HorizontalPodAutoscaler,
-  type MetricSpec,
-} from '../../src/api/kubernetes/autoscaling.ts';
+import { horizontalPodAutoscalers } from '../../src/api/kubernetes/autoscaling.ts';
+import type { HorizontalPodAutoscaler, MetricSpec } from '../../src/api/kubernetes/autoscaling-defaults.ts';
 import { events } from '../../src/api/kubernetes/events.ts';
 import { makeUsage, type MetricsSource } from '../../src/api/kubernetes/metrics.ts';
 import { deployments } from '../../src/api/kubernetes/workloads.ts';

@@ -151,7 +151,7 @@ describe('scheduling', () => {
     name: 'n', hostname: 'n', ip: '10.0.0.1', cpus: 2, memoryBytes: 2 ** 30, storageBytes: 2 ** 40, pods: 3,
     os: 'linux', arch: 'amd64', osImage: '', kernel: '', machineId: '', bootId: '',
   }; // prettier-ignore
-  const node = makeNode(machine, 'test://1', 0);
+  const node = makeNode(machine, 'test://1');
   const wants = (requests: { [name: string]: string }): Pod =>
     podOf({ containers: [{ name: 'a', image: 'i', resources: { requests } }] });
 

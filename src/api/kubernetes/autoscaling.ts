@@ -1,50 +1,23 @@
-/** HorizontalPodAutoscaler, autoscaling/v2: the version that is stored. */
+/** HorizontalPodAutoscaler: autoscaling/v2, which is stored, and autoscaling/v1. */
 import type { KubernetesTypes } from '../generated/kubernetes-types.ts';
-import type { Issue } from '../resource.ts';
+import type { UntypedObject } from '../object.ts';
+import type { Conversion, Issue, ResourceDef } from '../resource.ts';
+import { fromV1, toV1, type HorizontalPodAutoscalerV1 } from './autoscaling-conversion.ts';
+import {
+  defaultBehavior,
+  defaultMetric,
+  type HorizontalPodAutoscaler,
+  type MetricSpec,
+  type MetricStatus,
+  type MetricTarget,
+  type ScalingRules,
+} from './autoscaling-defaults.ts';
 import { ageColumn, ageOf, column, integerColumn } from './cells.ts';
-import { kubernetesResource, type KubernetesObject } from './define.ts';
+import { kubernetesResource } from './define.ts';
 import { parseQuantity } from './quantity.ts';
-
-export type HorizontalPodAutoscaler = KubernetesObject<'autoscaling.v2.HorizontalPodAutoscaler'>;
-export type MetricSpec = KubernetesTypes['autoscaling.v2.MetricSpec'];
-export type MetricStatus = KubernetesTypes['autoscaling.v2.MetricStatus'];
-export type MetricTarget = KubernetesTypes['autoscaling.v2.MetricTarget'];
-export type ScalingRules = KubernetesTypes['autoscaling.v2.HPAScalingRules'];
-export type HpaBehavior = KubernetesTypes['autoscaling.v2.HorizontalPodAutoscalerBehavior'];
-type Policy = KubernetesTypes['autoscaling.v2.HPAScalingPolicy'];
-
-/** Percent of the CPU request that is aimed at when no metric is given. */
-export const defaultCpuUtilization = 80;
 
 const maxStabilizationSeconds = 3600;
 const maxPeriodSeconds = 1800;
-
-const scaleUpPolicies: readonly Policy[] = [
-  { type: 'Pods', value: 4, periodSeconds: 15 },
-  { type: 'Percent', value: 100, periodSeconds: 15 },
-];
-const scaleDownPolicies: readonly Policy[] = [{ type: 'Percent', value: 100, periodSeconds: 15 }];
-
-/** The metric of an autoscaler that names none. */
-export function defaultMetric(): MetricSpec {
-  const target = { type: 'Utilization', averageUtilization: defaultCpuUtilization };
-  return { type: 'Resource', resource: { name: 'cpu', target } };
-}
-
-/** Fills what a given behavior leaves open (kubernetes pkg/apis/autoscaling/v2 defaults). */
-export function defaultBehavior(behavior: HpaBehavior): void {
-  behavior.scaleUp = {
-    stabilizationWindowSeconds: 0,
-    selectPolicy: 'Max',
-    policies: scaleUpPolicies.map((policy) => ({ ...policy })),
-    ...behavior.scaleUp,
-  };
-  behavior.scaleDown = {
-    selectPolicy: 'Max',
-    policies: scaleDownPolicies.map((policy) => ({ ...policy })),
-    ...behavior.scaleDown,
-  };
-}
 
 function metricTarget(metric: MetricSpec): MetricTarget | undefined {
   const { resource, containerResource, pods, object, external } = metric;
@@ -92,7 +65,7 @@ function formatMetrics(hpa: HorizontalPodAutoscaler): string {
   return texts.length > shownMetrics ? `${shown} + ${texts.length - shownMetrics} more...` : shown;
 }
 
-export const hpaColumns = [
+const hpaColumns = [
   column('Reference'),
   column('Targets'),
   column('MinPods'),
@@ -102,7 +75,7 @@ export const hpaColumns = [
 ];
 
 /** The row of {@link hpaColumns}. */
-export function hpaCells(hpa: HorizontalPodAutoscaler, now: number): (string | number)[] {
+function hpaCells(hpa: HorizontalPodAutoscaler, now: number): (string | number)[] {
   const { spec, status } = hpa;
   return [
     `${spec?.scaleTargetRef?.kind}/${spec?.scaleTargetRef?.name}`,
@@ -138,7 +111,7 @@ class Faults {
 }
 
 /** kubernetes pkg/apis/autoscaling/validation. */
-export function hpaIssues(hpa: HorizontalPodAutoscaler): readonly Issue[] {
+function hpaIssues(hpa: HorizontalPodAutoscaler): readonly Issue[] {
   const faults = new Faults();
   const { spec } = hpa;
   const { minReplicas, scaleTargetRef } = spec ?? {};
@@ -266,6 +239,21 @@ function checkRules(faults: Faults, rules: ScalingRules, at: string): void {
   }
 }
 
+/** autoscaling/v1 is kept as v2: all that it lacks travels in annotations. */
+const conversion: Conversion = {
+  stored: () => horizontalPodAutoscalers,
+  convert: (objects, to) => objects.map((object) => structuredClone(inVersion(object, to))),
+};
+
+function inVersion(object: UntypedObject, to: ResourceDef): UntypedObject {
+  const isV1 = object.apiVersion === 'autoscaling/v1';
+  if (isV1 === (to.version === 'v1')) return object;
+  const converted = isV1
+    ? fromV1(object as unknown as HorizontalPodAutoscalerV1)
+    : toV1(object as unknown as HorizontalPodAutoscaler);
+  return converted as unknown as UntypedObject;
+}
+
 export const horizontalPodAutoscalers = kubernetesResource('autoscaling.v2.HorizontalPodAutoscaler', {
   group: 'autoscaling',
   plural: 'horizontalpodautoscalers',
@@ -283,4 +271,21 @@ export const horizontalPodAutoscalers = kubernetesResource('autoscaling.v2.Horiz
     if (spec.behavior) defaultBehavior(spec.behavior);
   },
   issues: hpaIssues,
+  conversion,
+});
+
+export const horizontalPodAutoscalersV1 = kubernetesResource('autoscaling.v1.HorizontalPodAutoscaler', {
+  group: 'autoscaling',
+  plural: 'horizontalpodautoscalers',
+  shortNames: ['hpa'],
+  categories: ['all'],
+  subresources: { status: true },
+  tracksGeneration: false,
+  columns: hpaColumns,
+  cells: (hpa, now) => hpaCells(fromV1(hpa), now),
+  mutate(hpa) {
+    if (hpa.spec) hpa.spec.minReplicas ??= 1;
+  },
+  issues: (hpa) => hpaIssues(fromV1(hpa)),
+  conversion,
 });

@@ -12,7 +12,14 @@ export type ObjectTypeName = {
 /** The object type by its short name, `KubernetesObject<'core.v1.Pod'>`. */
 export type KubernetesObject<K extends ObjectTypeName> = KubernetesTypes[K] & KubeObject;
 
-type Optional = 'shortNames' | 'categories' | 'subresources' | 'cells' | 'mutate' | 'tracksGeneration';
+type Optional =
+  | 'shortNames'
+  | 'categories'
+  | 'subresources'
+  | 'cells'
+  | 'mutate'
+  | 'tracksGeneration'
+  | 'conversion';
 
 interface Definition<T extends KubeObject> extends Pick<ResourceDef<T>, Optional | 'columns'> {
   readonly group?: string;

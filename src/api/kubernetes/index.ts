@@ -1,6 +1,6 @@
 /** Kubernetes' own kinds that the embedded API serves. */
 import type { ResourceDef } from '../resource.ts';
-import { horizontalPodAutoscalers } from './autoscaling.ts';
+import { horizontalPodAutoscalers, horizontalPodAutoscalersV1 } from './autoscaling.ts';
 import { cronJobs, jobs } from './batch.ts';
 import { certificateSigningRequests } from './certificates.ts';
 import { configMaps, namespaces, podTemplates, secrets, serviceAccounts } from './core.ts';
@@ -15,6 +15,7 @@ import { pods } from './pods.ts';
 import { priorityClasses } from './priority-classes.ts';
 import { resourceQuotas } from './quotas.ts';
 import { clusterRoleBindings, clusterRoles, roleBindings, roles } from './rbac.ts';
+import { runtimeClasses } from './runtime-classes.ts';
 import { endpoints, endpointSlices, services } from './services.ts';
 import { persistentVolumeClaims, persistentVolumes, storageClasses } from './storage.ts';
 import { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhook-configurations.ts';
@@ -27,6 +28,7 @@ import {
   statefulSets,
 } from './workloads.ts';
 
+export * from './autoscaling-defaults.ts';
 export * from './autoscaling.ts';
 export * from './batch.ts';
 export * from './certificates.ts';
@@ -42,6 +44,7 @@ export * from './pods.ts';
 export * from './priority-classes.ts';
 export * from './quotas.ts';
 export * from './rbac.ts';
+export * from './runtime-classes.ts';
 export * from './services.ts';
 export * from './storage.ts';
 export * from './webhook-configurations.ts';
@@ -71,6 +74,7 @@ export const kubernetesResources: readonly ResourceDef[] = [
   jobs,
   cronJobs,
   horizontalPodAutoscalers,
+  horizontalPodAutoscalersV1,
   endpointSlices,
   leases,
   roles,
@@ -81,6 +85,7 @@ export const kubernetesResources: readonly ResourceDef[] = [
   priorityClasses,
   podDisruptionBudgets,
   storageClasses,
+  runtimeClasses,
   networkPolicies,
   ingressClasses,
   ingresses,

@@ -5,12 +5,12 @@
 import { deepEqual } from '../../base/json.ts';
 import { messageOf } from '../../base/errors.ts';
 import { keyOf, timestamp } from '../../api/object.ts';
-import {
-  horizontalPodAutoscalers,
-  type HorizontalPodAutoscaler,
-  type HpaBehavior,
-  type MetricStatus,
-} from '../../api/kubernetes/autoscaling.ts';
+import { horizontalPodAutoscalers } from '../../api/kubernetes/autoscaling.ts';
+import type {
+  HorizontalPodAutoscaler,
+  HpaBehavior,
+  MetricStatus,
+} from '../../api/kubernetes/autoscaling-defaults.ts';
 import type { MetricsSource } from '../../api/kubernetes/metrics.ts';
 import { pods } from '../../api/kubernetes/pods.ts';
 import { parseQuantity } from '../../api/kubernetes/quantity.ts';

@@ -2,7 +2,7 @@
  * From what the metrics ask for to what is done: stabilization over recent recommendations, and how fast the count may
  * change (kubernetes pkg/controller/podautoscaler/horizontal.go). Pure.
  */
-import type { HpaBehavior, ScalingRules } from '../../api/kubernetes/autoscaling.ts';
+import type { HpaBehavior, ScalingRules } from '../../api/kubernetes/autoscaling-defaults.ts';
 
 const defaultScaleDownWindowMs = 5 * 60_000;
 

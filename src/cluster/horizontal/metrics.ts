@@ -1,5 +1,5 @@
 /** What each metric of an autoscaler asks for, from the figures of the target's pods. */
-import type { MetricSpec, MetricStatus, MetricTarget } from '../../api/kubernetes/autoscaling.ts';
+import type { MetricSpec, MetricStatus, MetricTarget } from '../../api/kubernetes/autoscaling-defaults.ts';
 import type { PodMetrics } from '../../api/kubernetes/metrics.ts';
 import { parseQuantity } from '../../api/kubernetes/quantity.ts';
 import type { Figures, PodFigure } from './pod-groups.ts';

@@ -5,12 +5,14 @@ import { matchConditions } from './match-conditions.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { priority } from './priority.ts';
 import { resourceQuota } from './resource-quota.ts';
+import { runtimeClass } from './runtime-class.ts';
 
 /** Quota comes last: it counts what is about to be stored. */
 export const admissionPlugins: readonly AdmissionPlugin[] = [
   namespaceLifecycle,
   limitRanger,
   priority,
+  runtimeClass,
   matchConditions,
   resourceQuota,
 ];
