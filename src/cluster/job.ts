@@ -41,6 +41,8 @@ import { makeJobPod } from './resources/job-pod.ts';
 
 /** The value of `spec.managedBy` that means this controller; absent means it, too. */
 const manager = 'kubernetes.io/job-controller';
+/** A cache that is behind brings the key back by itself when it catches up; this is for the case that it does not, ms. */
+const behindMs = 1000;
 const nameLabel = 'batch.kubernetes.io/job-name';
 
 export function jobController(env: ControllerEnv, recorder: EventRecorder): Controller {
@@ -74,6 +76,8 @@ class JobController implements Controller {
   readonly #control: PodControl;
   /** By Job uid. */
   readonly #backoffs = new Map<string, Backoff>();
+  /** The version of the last status that was written, by Job uid, until the cache shows it. */
+  readonly #written = new Map<string, string>();
   /** Uids of pods whose finalizer was removed though the cache may still show it. */
   readonly #released = new Set<string>();
 
@@ -87,10 +91,8 @@ class JobController implements Controller {
       if (type === 'deleted' || !isTracked(object)) this.#released.delete(object.metadata.uid ?? '');
     });
     this.#jobs.onChange(({ type, object, old }) => {
-      if (type === 'deleted') this.#backoffs.delete(object.metadata.uid ?? '');
-      else if (old && old.metadata.uid !== object.metadata.uid) {
-        this.#backoffs.delete(old.metadata.uid ?? '');
-      }
+      if (type === 'deleted') this.#forget(object);
+      else if (old && old.metadata.uid !== object.metadata.uid) this.#forget(old);
     });
   }
 
@@ -98,6 +100,8 @@ class JobController implements Controller {
     const job = this.#jobs.get(`${key.namespace ?? ''}/${key.name}`);
     await this.#releaseStrays(key, job);
     if (!job?.spec || (job.spec.managedBy ?? manager) !== manager) return undefined;
+    // Pods that are counted in a status that the cache does not show would be missed, and made again.
+    if (this.#isBehind(job)) return { requeueAfter: behindMs };
     const owned = await this.#claim(job);
     if (isFinished(job)) {
       await this.#releaseAll(owned);
@@ -120,6 +124,19 @@ class JobController implements Controller {
     if (step.failure !== undefined) throw step.failure;
     const wait = sooner(sooner(step.waitMs, state.deadlineIn), settled ? undefined : unseenLimitMs);
     return wait === undefined ? undefined : { requeueAfter: Math.max(1, wait) };
+  }
+
+  #forget({ metadata: { uid = '' } }: Job): void {
+    this.#backoffs.delete(uid);
+    this.#written.delete(uid);
+  }
+
+  #isBehind({ metadata: { uid = '', resourceVersion } }: Job): boolean {
+    const written = this.#written.get(uid);
+    // Versions of one store are numbers that grow.
+    if (written === undefined || Number(resourceVersion) < Number(written)) return written !== undefined;
+    this.#written.delete(uid);
+    return false;
   }
 
   /** Pods that have no controller may be this Job's to adopt, or only to let go of. */
@@ -200,8 +217,9 @@ class JobController implements Controller {
     const { job } = state.view;
     const plan = planJob(state);
     if (plan.remove.length > 0) {
-      // Without the finalizer first: that they go is the Job's own doing, and no failure of theirs.
-      await this.#releaseAll(plan.remove);
+      // Without the finalizer first: that they go is the Job's own doing, and no failure of theirs. A pod that has ended
+      // while the cache shows it running has changed, and is counted instead.
+      await this.#releaseAll(plan.remove, 'unchanged');
       const failure = await this.#control.deleteAll(job, plan.remove);
       const removed = failure === undefined ? plan.remove.length : 0;
       return {
@@ -297,24 +315,30 @@ class JobController implements Controller {
   /** Replaces the status in the version that was read: a conflict brings the key back with a newer one. */
   async #write(job: Job, status: JobStatus): Promise<Job> {
     if (deepEqual(job.status ?? {}, status)) return job;
-    return this.#env.client.update(jobs, { ...job, status }, { subresource: 'status' });
+    const next = await this.#env.client.update(jobs, { ...job, status }, { subresource: 'status' });
+    this.#written.set(next.metadata.uid ?? '', next.metadata.resourceVersion ?? '');
+    return next;
   }
 
-  /** Removes the finalizer of all; gives the uids of those that have lost it. Throws the first refusal. */
-  async #releaseAll(all: readonly Pod[]): Promise<Set<string>> {
+  /**
+   * Removes the finalizer of all, or only of those that are as the cache shows them; gives the uids of those that have
+   * lost it. Throws the first refusal.
+   */
+  async #releaseAll(all: readonly Pod[], which?: 'unchanged'): Promise<Set<string>> {
     const waiting = all.filter((pod) => isTracked(pod) && !this.#released.has(pod.metadata.uid ?? ''));
-    const outcomes = await Promise.allSettled(waiting.map((pod) => this.#release(pod)));
+    const outcomes = await Promise.allSettled(waiting.map((pod) => this.#release(pod, which)));
     const refused = outcomes.find((outcome) => outcome.status === 'rejected');
     if (refused) throw refused.reason;
     return new Set(all.map((pod) => pod.metadata.uid ?? ''));
   }
 
-  async #release(pod: Pod): Promise<void> {
-    const { uid = '' } = pod.metadata;
+  async #release(pod: Pod, which: 'unchanged' | undefined): Promise<void> {
+    const { uid = '', resourceVersion } = pod.metadata;
     // The list is replaced by path and value: a finalizer that came meanwhile is not lost.
     const at = pod.metadata.finalizers?.indexOf(trackingFinalizer) ?? -1;
     const body = [
       { op: 'test', path: '/metadata/uid', value: uid },
+      ...(which ? [{ op: 'test', path: '/metadata/resourceVersion', value: resourceVersion }] : []),
       { op: 'test', path: `/metadata/finalizers/${at}`, value: trackingFinalizer },
       { op: 'remove', path: `/metadata/finalizers/${at}` },
     ];
