@@ -5,6 +5,7 @@
  */
 import type { KubeObject, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
+import type { ResourceSource } from '../../resource-registry.ts';
 import type { DeleteRequest, Requester, WriteRequest } from './requests.ts';
 
 /** A write on its way to the store. */
@@ -52,6 +53,8 @@ export interface Readmission {
 
 /** Decisions taken elsewhere. A write that concerns no webhook pays for one look, and stays synchronous. */
 export interface WebhookStage {
+  /** Tells once what is served: a webhook for one version of a resource is asked about writes of the others. */
+  start?(served: Pick<ResourceSource, 'resources'>): void;
   /** Whether any webhook of the kind would be asked. */
   concerns(stage: 'mutating' | 'validating', attributes: AdmissionAttributes): boolean;
   /**
