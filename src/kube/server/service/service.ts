@@ -67,6 +67,7 @@ export class ApiService {
       webhooks,
     });
     this.#applier = new Applier({ reads: this.#reads, writer: this.#writer, clock });
+    webhooks?.start?.(this.registry);
     definitions.start(this);
   }
 
