@@ -219,7 +219,7 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
     const match = /^([^=!]+?)\s*(!=|==|=)\s*([\s\S]*)$/.exec(term.trim());
     if (!match) throw badRequest(`invalid selector: '${text}'; can't understand '${term}'`);
     const [, path = '', operator, raw = ''] = match;
-    const value = raw.replace(/\\([\\,=])/g, '$1');
+    const value = unescape(raw);
     const known =
       path === 'metadata.name' ||
       (path === 'metadata.namespace' && (def.namespaced || def.builtin)) ||
@@ -238,8 +238,21 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
   };
 }
 
+/** At the commas that no backslash takes for a value. */
 function splitTerms(text: string): string[] {
-  return text.split(/(?<!\\),/).filter((term) => term.trim() !== '');
+  const terms = text.match(/(?:\\[\s\S]|[^\\,]|\\$)+/g) ?? [];
+  return terms.filter((term) => term.trim() !== '');
+}
+
+/** Throws 400 for a backslash before anything but `\`, `,` and `=`, and for a bare `=` (pkg/fields UnescapeValue). */
+function unescape(raw: string): string {
+  return raw.replace(/\\([\s\S]?)|=/g, (found, escaped: string | undefined) => {
+    if (escaped === undefined) throw badRequest('invalid field selector: unescaped character in value: =');
+    if (escaped === '' || !'\\,='.includes(escaped)) {
+      throw badRequest(`invalid field selector: invalid escape sequence: ${found}`);
+    }
+    return escaped;
+  });
 }
 
 /** A missing field reads as the zero value that Go would have there. */
