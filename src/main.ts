@@ -8,6 +8,7 @@ import {
   ingressClasses,
   namespaces,
   priorityClasses,
+  serviceAccounts,
   storageClasses,
   systemPriorityClasses,
 } from './api/kubernetes/index.ts';
@@ -28,6 +29,7 @@ import { RouteLayers } from './gateway/route-layers.ts';
 import { buildNodeImage, type BuiltImage } from './image/build/node-image.ts';
 import { shippedImages } from './image/build/tools.ts';
 import { RegistryClient } from './image/client/client.ts';
+import type { Keyring } from './image/client/keyring.ts';
 import { registryPuller } from './image/client/transfer.ts';
 import { ImageProvider } from './image/provider.ts';
 import { formatReference, parseReference } from './image/reference.ts';
@@ -64,7 +66,9 @@ import { sqliteBackend } from './kube/store/sqlite.ts';
 import { Store } from './kube/store/store.ts';
 import { startNodeAgent, type NodeAgent } from './node/agent.ts';
 import { makeApiEnvironment, makePodKubeconfig, type ApiAddress } from './node/api-environment.ts';
+import { dataReader } from './node/data-reader.ts';
 import { imageCacheController } from './node/image-cache.ts';
+import { readKeyring } from './node/pull-secrets.ts';
 import { removeLeftovers as removeNodeLeftovers } from './node/leftovers.ts';
 import { startRegistry, type Registry } from './registry/server.ts';
 import { servingControllers, type ImageResolver } from './serving/index.ts';
@@ -278,7 +282,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   closers.defer(() => cluster.stop());
   const serving = servingControllers(envOf('knative-serving'), {
     requestPath,
-    images: imageResolver(images),
+    images: imageResolver(images, pullSecretReader(env)),
     gateway: { public: { ip: publicIp }, private: { ip: local.host } },
   });
   await serving.start();
@@ -338,13 +342,29 @@ async function ensure<T extends KubeObject>(client: Client, def: ResourceDef<T>,
 }
 
 /** Serving pins revisions to what a name means when they are made. */
-function imageResolver(images: ImageProvider): ImageResolver {
+function imageResolver(images: ImageProvider, keyringOf: KeyringReader): ImageResolver {
   return {
-    async resolve(name) {
-      const digest = await images.resolveDigest(name);
-      const { tag: _, ...untagged } = parseReference(name);
+    async resolve(name, options) {
+      const reference = parseReference(name);
+      const keyring = await keyringOf(options);
+      const digest = await images.resolveDigest(name, keyring(reference));
+      const { tag: _, ...untagged } = reference;
       return formatReference({ ...untagged, digest });
     },
+  };
+}
+
+type KeyringReader = (who: Parameters<ImageResolver['resolve']>[1]) => Promise<Keyring>;
+
+/** The pull secrets that a pod would get: those it names, or else those of its service account. */
+function pullSecretReader({ client, informers, clock }: ControllerEnv): KeyringReader {
+  const read = dataReader(client, informers, clock);
+  const accounts = informers.for(serviceAccounts);
+  return async ({ namespace, serviceAccountName, pullSecrets }) => {
+    const account = accounts.get(`${namespace}/${serviceAccountName}`);
+    const inherited = (account?.imagePullSecrets ?? []).flatMap(({ name }) => (name ? [name] : []));
+    const names = pullSecrets.length > 0 ? pullSecrets : inherited;
+    return (await readKeyring(read, namespace, names)).keyring;
   };
 }
 

@@ -12,16 +12,14 @@ import { pods } from '../api/kubernetes/pods.ts';
 import { runtimeClasses } from '../api/kubernetes/runtime-classes.ts';
 import { keyOf } from '../api/object.ts';
 import { isPodTerminal, type Pod } from '../api/pods.ts';
-import { isNotFound } from '../kube/api-error.ts';
 import type { Client } from '../kube/client/client.ts';
 import type { Informers } from '../kube/client/informer.ts';
-import { whenPresent } from '../kube/client/when-present.ts';
 import { Recorder } from '../kube/controller/recorder.ts';
-import { rootCertificateName } from '../kube/server/admission/service-account.ts';
 import type { LogSource } from '../kube/server/logs.ts';
 import type { PodStreamSource } from '../kube/server/pod-streams/source.ts';
 import { StartQueue } from './admission.ts';
 import { endSaved } from './adoption.ts';
+import { dataReader } from './data-reader.ts';
 import { chooseDriver, tagOf, type DriverChoice } from './drivers/choose.ts';
 import type { Driver, SandboxSpec } from './drivers/driver.ts';
 import type { ImageProvider } from './images.ts';
@@ -37,7 +35,7 @@ import { loadPods } from './saved-pod.ts';
 import { whyNoHandler } from './runtime-handlers.ts';
 import { whyUnschedulable } from './scheduling.ts';
 import { PodStreams } from './streams/pod-streams.ts';
-import type { DataReader, TokenSource } from './volume-files.ts';
+import type { TokenSource } from './volume-files.ts';
 import { claimSource, VolumeClaims } from './volume-claims.ts';
 import { sweepMemoryVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
@@ -352,35 +350,4 @@ class Agent implements NodeAgent {
       this.#log.warn({ error: messageOf(error) }, 'driver not fully closed');
     });
   }
-}
-
-/** How long what every new namespace gets may take to appear, ms. */
-const namespaceSetupMs = 2000;
-
-/** ConfigMaps and Secrets as bytes. Read when needed, so that one made just before its pod is never missed. */
-function dataReader(client: Client, informers: Informers, clock: Clock): DataReader {
-  return async (kind, namespace, name) => {
-    try {
-      if (kind === 'configmap' && name === rootCertificateName) {
-        // Every namespace gets it, a moment after it is made: better to wait than to fail a pod that is as quick.
-        await whenPresent(informers.for(configMaps), `${namespace}/${name}`, clock, namespaceSetupMs);
-      }
-      const data = new Map<string, Buffer>();
-      if (kind === 'secret') {
-        const secret = await client.get(secrets, { namespace, name });
-        for (const [key, value] of Object.entries(secret.data ?? {}))
-          data.set(key, Buffer.from(value, 'base64'));
-      } else {
-        const configMap = await client.get(configMaps, { namespace, name });
-        for (const [key, value] of Object.entries(configMap.data ?? {})) data.set(key, Buffer.from(value));
-        for (const [key, value] of Object.entries(configMap.binaryData ?? {})) {
-          data.set(key, Buffer.from(value, 'base64'));
-        }
-      }
-      return data;
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
-  };
 }

@@ -99,7 +99,9 @@ export class ContainerRun {
     const volumesReady = context.volumes();
     sandboxReady.catch(() => undefined);
     volumesReady.catch(() => undefined);
-    const image = await ensureImage(this.#env, record.spec, (...words) => this.#event(...words));
+    const image = await ensureImage(this.#env, context.pod(), record.spec, (...words) =>
+      this.#event(...words),
+    );
     record.pullBackoff = noBackoff;
     const sandbox = await sandboxReady.catch((error: unknown) => {
       throw this.#podFailure('FailedCreatePodSandBox', `Failed to create pod sandbox: ${messageOf(error)}`);

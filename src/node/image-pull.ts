@@ -1,7 +1,9 @@
 /** Getting a container's image, with the events and words that Kubernetes users know. */
-import type { Container } from '../api/pods.ts';
+import type { Container, Pod } from '../api/pods.ts';
 import { KnapsackError, messageOf } from '../base/errors.ts';
-import type { PullPolicy, UnpackedImage } from './images.ts';
+import { parseReference } from '../image/reference.ts';
+import type { PullPolicy, RegistryCredentials, UnpackedImage } from './images.ts';
+import { readKeyring } from './pull-secrets.ts';
 import type { WorkerEnv } from './worker-env.ts';
 
 /** A pull that takes longer is announced, ms. */
@@ -19,6 +21,7 @@ export class NotStarted extends Error {
 /** Throws {@link NotStarted} with ErrImagePull, ErrImageNeverPull or InvalidImageName. */
 export async function ensureImage(
   env: WorkerEnv,
+  pod: Pod,
   container: Container,
   event: (type: 'Normal' | 'Warning', reason: string, message: string) => void,
 ): Promise<UnpackedImage> {
@@ -31,7 +34,8 @@ export async function ensureImage(
     event('Normal', 'Pulling', `Pulling image "${image}"`);
   });
   try {
-    const unpacked = await env.images.ensure(image, policy);
+    const credentials = await credentialsFor(env, pod, image, event);
+    const unpacked = await env.images.ensure(image, credentials ? { policy, credentials } : policy);
     const took = `${((env.clock.now() - begun) / 1000).toFixed(3)}s`;
     const message = announced
       ? `Successfully pulled image "${image}" in ${took}`
@@ -57,4 +61,21 @@ export async function ensureImage(
   } finally {
     cancel();
   }
+}
+
+/** What the pod's pull secrets hold for the image. A secret that cannot be had is told, and the pull tried without. */
+async function credentialsFor(
+  env: WorkerEnv,
+  pod: Pod,
+  image: string,
+  event: (type: 'Normal' | 'Warning', reason: string, message: string) => void,
+): Promise<RegistryCredentials | undefined> {
+  const names = (pod.spec?.imagePullSecrets ?? []).flatMap(({ name }) => (name ? [name] : []));
+  if (names.length === 0) return undefined;
+  const { keyring, missing } = await readKeyring(env.readData, pod.metadata.namespace ?? '', names);
+  if (missing.length > 0) {
+    const text = `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`;
+    event('Warning', 'FailedToRetrieveImagePullSecret', text);
+  }
+  return keyring(parseReference(image));
 }

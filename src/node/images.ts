@@ -22,7 +22,18 @@ export interface UnpackedImage {
   readonly config: ImageConfig;
 }
 
+/** A name and password for a registry. */
+export interface RegistryCredentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+export interface EnsureOptions {
+  readonly policy: PullPolicy;
+  readonly credentials?: RegistryCredentials;
+}
+
 export interface ImageProvider {
   /** Throws KnapsackError with an `IMAGE_*` code. */
-  ensure(reference: string, policy: PullPolicy): Promise<UnpackedImage>;
+  ensure(reference: string, policy: PullPolicy | EnsureOptions): Promise<UnpackedImage>;
 }

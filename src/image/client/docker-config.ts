@@ -5,12 +5,18 @@ import type { RegistryCredentials } from '../provider.ts';
 export function dockerCredentials(
   text: string | undefined,
 ): (registry: string) => RegistryCredentials | undefined {
-  const byHost = new Map<string, RegistryCredentials>();
-  for (const [name, entry] of Object.entries(authsIn(text))) {
-    const credentials = credentialsIn(entry);
-    if (credentials) byHost.set(hostOf(name), credentials);
-  }
+  const byHost = new Map(
+    credentialEntries(text).map(([name, credentials]) => [hostOf(name), credentials] as const),
+  );
   return (registry) => byHost.get(registry);
+}
+
+/** The entries of a config.json that hold credentials, with their keys as they stand there. */
+export function credentialEntries(text: string | undefined): [string, RegistryCredentials][] {
+  return Object.entries(authsIn(text)).flatMap(([name, entry]): [string, RegistryCredentials][] => {
+    const credentials = credentialsIn(entry);
+    return credentials ? [[name, credentials]] : [];
+  });
 }
 
 function authsIn(text: string | undefined): { readonly [name: string]: unknown } {
