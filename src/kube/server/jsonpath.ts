@@ -1,6 +1,7 @@
 /**
  * The JSONPath subset that printer columns and scale subresources of a CRD may use (Kubernetes `jsonpath` templates,
- * without functions and unions): `.a.b`, `.a\.b`, `['a.b']`, `[0]`, `[-1]`, `[*]`, `.*`, `[?(@.type=="Ready")]`.
+ * without functions and unions): `.a.b`, `.a\.b`, `['a.b']`, `[0]`, `[-1]`, `[1:3]`, `[*]`, `.*`, `..a`,
+ * `[?(@.type=="Ready")]`.
  */
 
 type Step = (values: readonly unknown[]) => unknown[];
@@ -24,6 +25,8 @@ export function compileJsonPath(path: string): CompiledPath {
 /** Column and scale paths without a leading dot are accepted too, as kube-apiserver relaxes them. */
 const memberPattern = /^\.?((?:\\.|[^.[\]\\])+)/;
 const quotedPattern = /^\[(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)")\]/;
+const slicePattern = /^\[(-?\d*):(-?\d*)\]/;
+const everywherePattern = /^\.\.(?=[^.[])/;
 const indexPattern = /^\[(-?\d+)\]/;
 const wildcardPattern = /^(?:\[\*\]|\.\*)/;
 const filterPattern =
@@ -37,6 +40,10 @@ function nextStep(text: string): [Step, number] | undefined {
     const [whole, path = '', operator, ...literals] = filter;
     return [filterStep(path, operator === '==', literals.find((l) => l !== undefined) ?? ''), whole.length];
   }
+  const everywhere = everywherePattern.exec(text);
+  if (everywhere) return [descendants, everywhere[0].length];
+  const slice = slicePattern.exec(text);
+  if (slice) return [sliceStep(slice[1] ?? '', slice[2] ?? ''), slice[0].length];
   const index = indexPattern.exec(text);
   if (index) return [indexStep(Number(index[1])), index[0].length];
   const quoted = quotedPattern.exec(text);
@@ -64,6 +71,27 @@ function indexStep(index: number): Step {
       return item === undefined ? [] : [item];
     });
 }
+
+function sliceStep(from: string, to: string): Step {
+  return (values) =>
+    values.flatMap((value) =>
+      Array.isArray(value)
+        ? (value.slice(Number(from), to === '' ? undefined : Number(to)) as unknown[])
+        : [],
+    );
+}
+
+/** The values themselves and everything below them, each once: paths may descend again and again. */
+const descendants: Step = (values) => {
+  const seen = new Set<unknown>();
+  const visit = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null || seen.has(value)) return;
+    seen.add(value);
+    Object.values(value).forEach(visit);
+  };
+  values.forEach(visit);
+  return [...seen];
+};
 
 const everyChild: Step = (values) =>
   values.flatMap((value) => (typeof value === 'object' && value !== null ? Object.values(value) : []));

@@ -73,6 +73,7 @@ export class ResourceApi {
     if (action && name !== undefined) {
       return action.handle(exchange, { def, key: namespace === undefined ? { name } : { namespace, name } });
     }
+    if (def.warning) exchange.response.setHeader('warning', warningHeader(def.warning));
     const target: Target = {
       ...exchange,
       def,

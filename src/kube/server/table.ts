@@ -46,9 +46,10 @@ const ageColumn: Column = {
  */
 export function makePrinter(def: ResourceDef): TablePrinter {
   const names = new Set(def.columns.map((column) => column.name));
-  const addsName = !names.has('Name');
-  const columns = names.has('Age') || def.cells ? def.columns : [...def.columns, ageColumn];
-  const own = columns.map((column) => cellOf(column));
+  const custom = def.columnsComplete === true;
+  const addsName = custom || !names.has('Name');
+  const columns = names.has('Age') || def.cells || custom ? def.columns : [...def.columns, ageColumn];
+  const own = columns.map((column) => (custom ? customCellOf(column) : cellOf(column)));
   return {
     columns: [...(addsName ? [nameColumn] : []), ...columns.map(tableColumn)],
     cells(object, now) {
@@ -78,6 +79,32 @@ function cellOf(column: Column): (object: KubeObject, now: number) => Cell {
   if (column.jsonPath === undefined) return () => null;
   const path = compileJsonPath(column.jsonPath);
   return (object, now) => formatCell(column, path(object)[0], now);
+}
+
+/** A column of a user's definition: what is not of its type stays empty (apiextensions-apiserver `tableconvertor`). */
+function customCellOf(column: Column): (object: KubeObject, now: number) => Cell {
+  const path = compileJsonPath(column.jsonPath ?? '');
+  return (object, now) => {
+    const values = path(object);
+    const [value] = values;
+    if (value === undefined || value === null) return null;
+    switch (column.type) {
+      case 'string':
+        return values.length === 1 && typeof value === 'string' ? value : values.map(shown).join(' ');
+      case 'integer':
+        return typeof value === 'number' ? Math.trunc(value) : null;
+      case 'date':
+        return typeof value === 'string' && Number.isNaN(Date.parse(value))
+          ? '<invalid>'
+          : ageCell(value, now);
+      default:
+        return typeof value === column.type ? (value as Cell) : null;
+    }
+  };
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** A value found by a path, as its column's type shows it; null prints as `<none>`. */

@@ -123,11 +123,11 @@ test('objects are written in a version that they are not stored in', async (t) =
   const again = await stable.merge('a', { spec: { params: [{ name: 'x' }, { name: 'y' }] } });
   assert.equal(again.metadata.resourceVersion, patched.metadata.resourceVersion, 'nothing changed');
   const replaced = await stable.update({
-    ...(structuredClone(again) as UntypedObject),
+    ...structuredClone(again),
     spec: { params: [] },
   });
   assert.equal(replaced.metadata.generation, 3);
-  await assert.rejects(stable.update({ ...(structuredClone(again) as UntypedObject), spec: {} }), {
+  await assert.rejects(stable.update({ ...structuredClone(again), spec: {} }), {
     code: 409,
   });
   await assert.rejects(stable.merge('a', { spec: { params: [{}] } }), {
@@ -166,7 +166,7 @@ test('a new storage version takes over object by object, as they are written', a
   assert.deepEqual((await stable.get('a'))['spec'], { params: [{ name: 'x', type: 'string' }] });
   // A write that changes nothing else migrates the object.
   const before = (await stable.get('a')).metadata.resourceVersion;
-  const migrated = await stable.update(structuredClone(await stable.get('a')) as UntypedObject);
+  const migrated = await stable.update(structuredClone(await stable.get('a')));
   assert.notEqual(migrated.metadata.resourceVersion, before);
   const asked = server.asked.length;
   await stable.get('a');
