@@ -2,7 +2,9 @@
 import type { IncomingMessage } from 'node:http';
 import { messageOf } from '../../base/errors.ts';
 import type { ResourceDef } from '../../api/resource.ts';
+import { isMembers } from '../../api/structural-members.ts';
 import { ApiError } from '../api-error.ts';
+import { checkExact, countMembers, inspectJson, repeatedMembers } from './json-text.ts';
 import { parseMediaType } from './media-type.ts';
 import { decodeKubernetesProtobuf } from './protobuf.ts';
 import type { PatchRequest } from './service/requests.ts';
@@ -47,18 +49,22 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
 const jsonTypes = ['application/json', 'application/yaml'];
 const builtinTypes = [...jsonTypes, 'application/vnd.kubernetes.protobuf'];
 
-/** An object in a body, as JSON. `def` is the resource that the path names. Throws 400 and 415. */
+/**
+ * An object in a body, as JSON. `def` is the resource that the path names. `faults`, when given, gets what only a strict
+ * decoder minds. Throws 400 and 415.
+ */
 export async function decodeObject(
   body: Buffer,
   contentType: string | undefined,
   def: ResourceDef,
+  faults?: string[],
 ): Promise<unknown> {
   const type = contentType ? parseMediaType(contentType)?.type : 'application/json';
   const accepted = def.builtin ? builtinTypes : jsonTypes;
   if (type === undefined || !accepted.includes(type)) throw unknownFormat(accepted);
   try {
-    if (type === 'application/json') return parseJson(body);
-    return type === 'application/yaml' ? await parseYaml(body) : decodeKubernetesProtobuf(body);
+    if (type === 'application/json') return parseJson(body, faults);
+    return type === 'application/yaml' ? await parseYaml(body, faults) : decodeKubernetesProtobuf(body);
   } catch (error) {
     throw unrecognized(def.kind, body, type, error);
   }
@@ -85,18 +91,19 @@ export function isApply(request: IncomingMessage): boolean {
   return parseMediaType(request.headers['content-type'] ?? '')?.type === 'application/apply-patch+yaml';
 }
 
-/** A patch by its media type. Throws 415 for another type and 400 for a malformed body. */
+/** A patch by its media type. `faults` as for {@link decodeObject}. Throws 415 for another type and 400 for a malformed body. */
 export async function decodePatch(
   body: Buffer,
   contentType: string | undefined,
   def: ResourceDef,
+  faults?: string[],
 ): Promise<PatchRequest> {
   const accepted = Object.keys(patchTypes).filter((type) => def.builtin || patchTypes[type] !== 'strategic');
   const media = contentType === undefined ? undefined : parseMediaType(contentType)?.type;
   const type = media !== undefined && accepted.includes(media) ? patchTypes[media] : undefined;
   if (!type) throw unknownFormat(accepted);
   try {
-    return { type, body: type === 'apply' ? await parseYaml(body) : parseJson(body) };
+    return { type, body: type === 'apply' ? await parseYaml(body, faults) : parseJson(body, faults) };
   } catch (error) {
     const what = type === 'apply' ? 'error decoding YAML' : 'error decoding patch';
     throw new ApiError('BadRequest', `${what}: ${messageOf(error)}`);
@@ -120,8 +127,14 @@ function unrecognized(kind: string, body: Buffer, type: string, error: unknown):
   );
 }
 
-function parseJson(body: Buffer): unknown {
-  return JSON.parse(utf8(body)) as unknown;
+function parseJson(body: Buffer, faults: string[] | undefined): unknown {
+  const text = utf8(body);
+  const { members } = inspectJson(body);
+  const value = JSON.parse(text) as unknown;
+  if (faults && members !== countMembers(value)) {
+    faults.push(...repeatedMembers(text).map((path) => `duplicate field ${JSON.stringify(path)}`));
+  }
+  return value;
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -138,19 +151,54 @@ function utf8(body: Buffer): string {
  * One YAML document, by the rules of YAML 1.1 that Kubernetes' decoder follows (`yes` is true), without the types that
  * JSON cannot hold. The parser is loaded when first needed: kubectl sends YAML only for server-side apply.
  */
-async function parseYaml(body: Buffer): Promise<unknown> {
-  const { parseDocument } = await import('yaml');
+async function parseYaml(body: Buffer, faults: string[] | undefined): Promise<unknown> {
+  const { isMap, isScalar, LineCounter, parseDocument, visit } = await import('yaml');
+  const lines = new LineCounter();
   const document = parseDocument(utf8(body), {
     version: '1.1',
     merge: true,
     customTags: (tags) =>
       tags.filter((tag) => typeof tag !== 'object' || !('tag' in tag) || !beyondJson.has(tag.tag)),
+    // As Kubernetes' decoder: of members that repeat the last counts.
+    uniqueKeys: false,
+    intAsBigInt: true,
+    lineCounter: lines,
     logLevel: 'error',
   });
   const [error] = document.errors;
   if (error) throw new Error(error.message.split('\n')[0]);
+  const repeated: string[] = [];
+  visit(document, {
+    Map(_key, map) {
+      const seen = new Set<unknown>();
+      for (const { key } of isMap(map) ? map.items : []) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) {
+          const { line } = lines.linePos(key.range?.[0] ?? 0);
+          repeated.push(`  line ${line}: key ${JSON.stringify(key.value)} already set in map`);
+        }
+        seen.add(key.value);
+      }
+    },
+  });
+  if (repeated.length > 0) faults?.push(`yaml: unmarshal errors:\n${repeated.slice(0, 100).join('\n')}`);
   // Aliases may make a small text huge.
-  return document.toJS({ maxAliasCount: 100 }) as unknown;
+  return exactNumbers(document.toJS({ maxAliasCount: 100 }));
+}
+
+/** Integers as numbers. Throws for those that would lose digits. */
+function exactNumbers(value: unknown): unknown {
+  if (typeof value === 'bigint') {
+    checkExact(String(value));
+    return Number(value);
+  }
+  if (Array.isArray(value)) return value.map(exactNumbers);
+  if (!isMembers(value)) return value;
+  for (const key of Object.keys(value)) {
+    const member = value[key];
+    if (typeof member === 'bigint' || typeof member === 'object') value[key] = exactNumbers(member);
+  }
+  return value;
 }
 
 const beyondJson = new Set(

@@ -12,7 +12,14 @@ import { deleteOptions, flag, includeObject, listOptions, watchOptions, writeOpt
 import { resolveResourcePath, type ResourcePath } from './path.ts';
 import { encodeDocument, Presenter } from './present.ts';
 import type { Review } from './reviews/index.ts';
-import type { GetRequest, ListRequest, ObjectSubresource, Served, WriteResult } from './service/requests.ts';
+import type {
+  GetRequest,
+  ListRequest,
+  ObjectSubresource,
+  Served,
+  WriteRequest,
+  WriteResult,
+} from './service/requests.ts';
 import type { ApiService } from './service/service.ts';
 import { deletedStatus, methodNotAllowed } from './status.ts';
 import { handlerOf, type SubresourceHandler } from './subresources.ts';
@@ -174,8 +181,11 @@ export class ResourceApi {
     const { def, request, namespace } = target;
     const options = writeOptions(target, 'CreateOptions');
     const form = answerForm(target);
-    const body = await decodeObject(await readBody(request), request.headers['content-type'], def);
-    await this.#written(target, 201, form, await this.#service.create(def, namespace, body, options));
+    const bodyFaults = faultsFor(options);
+    const type = request.headers['content-type'];
+    const body = await decodeObject(await readBody(request), type, def, bodyFaults);
+    const result = await this.#service.create(def, namespace, body, withFaults(options, bodyFaults));
+    await this.#written(target, 201, form, result);
   }
 
   async #review(exchange: Exchange, { def, namespace }: ResourcePath, review: Review): Promise<void> {
@@ -189,13 +199,11 @@ export class ResourceApi {
     const { def, request, key, subresource } = target;
     const options = writeOptions(target, 'UpdateOptions');
     const form = answerForm(target);
-    const body = await decodeObject(
-      await readBody(request),
-      request.headers['content-type'],
-      shownAs(target),
-    );
+    const bodyFaults = faultsFor(options);
+    const type = request.headers['content-type'];
+    const body = await decodeObject(await readBody(request), type, shownAs(target), bodyFaults);
     const result = await this.#service.update(def, key, body, {
-      ...options,
+      ...withFaults(options, bodyFaults),
       ...(subresource ? { subresource } : {}),
     });
     await this.#written(target, 200, form, result);
@@ -205,9 +213,15 @@ export class ResourceApi {
     const { def, request, key, subresource } = target;
     const options = writeOptions(target, 'PatchOptions', isApply(request));
     const form = answerForm(target);
-    const patch = await decodePatch(await readBody(request), request.headers['content-type'], def);
+    const bodyFaults = faultsFor(options);
+    const type = request.headers['content-type'];
+    const patch = await decodePatch(await readBody(request), type, def, bodyFaults);
+    const [fault] = bodyFaults ?? [];
+    if (patch.type === 'apply' && fault !== undefined && options.fieldValidation === 'Strict') {
+      throw new ApiError('BadRequest', `error strict decoding YAML: error converting YAML to JSON: ${fault}`);
+    }
     const result = await this.#service.patch(def, key, patch, {
-      ...options,
+      ...withFaults(options, bodyFaults),
       ...(subresource ? { subresource } : {}),
     });
     await this.#written(target, result.created ? 201 : 200, form, result);
@@ -238,6 +252,15 @@ export class ResourceApi {
     const result = await this.#service.deleteCollection(def, listOptions(query, namespace), options);
     send(response, 200, await this.#presenter.list(def, result, form, includeObject(query)));
   }
+}
+
+/** Where a decoder puts what only strict decoding minds; undefined when nobody asks. */
+function faultsFor(options: WriteRequest): string[] | undefined {
+  return options.fieldValidation === 'Ignore' ? undefined : [];
+}
+
+function withFaults(options: WriteRequest, bodyFaults: readonly string[] | undefined): WriteRequest {
+  return bodyFaults?.length ? { ...options, bodyFaults } : options;
 }
 
 function answerForm(exchange: Exchange): AnswerForm {

@@ -94,7 +94,7 @@ describe('bodies of requests', () => {
       undefined,
       400,
       'BadRequest',
-      /nested deeper/,
+      /exceeded max depth/,
     ],
     [
       'a prototype',

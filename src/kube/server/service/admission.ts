@@ -105,25 +105,27 @@ function nameOf(metadata: unknown): string {
 export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
 
 /**
- * Removes unknown fields, refuses wrong types, fills the schema's defaults. In place. Returns warnings.
- * Throws 400 (unknown fields under Strict; wrong types in a built-in kind) or 422 (wrong types elsewhere).
+ * Removes unknown fields, refuses wrong types, fills the schema's defaults. In place. Returns warnings. `bodyFaults` are
+ * what the decoder found that only Strict refuses. Throws 400 (those and unknown fields under Strict; wrong types in a built-in kind) or 422 (wrong types elsewhere).
  */
 export function applySchema(
   def: ResourceDef,
   object: KubeObject,
   fieldValidation: FieldValidation,
+  bodyFaults: readonly string[] = [],
 ): string[] {
   const schema = resourceSchema(def);
   const unknown = prune(schema, object).map((path) => `unknown field ${JSON.stringify(path)}`);
-  if (unknown.length > 0 && fieldValidation === 'Strict') {
-    throw badRequest(cannotHandle(def, `strict decoding error: ${unknown.join(', ')}`));
+  const strict = [...bodyFaults, ...unknown];
+  if (strict.length > 0 && fieldValidation === 'Strict') {
+    throw badRequest(cannotHandle(def, `strict decoding error: ${strict.join(', ')}`));
   }
   const faults = typeIssues(schema, object, def.builtin);
   if (faults.length > 0) refuseTypes(def, object.metadata.name, faults);
   applyDefaults(schema, object);
   // Defaulting takes an empty name for an absent one; everything after counts on a string.
   object.metadata.name ??= '';
-  return fieldValidation === 'Ignore' ? [] : unknown;
+  return fieldValidation === 'Ignore' ? [] : strict;
 }
 
 function refuseTypes(def: ResourceDef, name: string, faults: readonly Issue[]): never {

@@ -77,6 +77,8 @@ export interface WriteRequest extends Requester {
   readonly dryRun?: boolean;
   /** What to do about unknown fields. Default Warn. */
   readonly fieldValidation?: 'Strict' | 'Warn' | 'Ignore';
+  /** What the body had that only strict decoding minds: `duplicate field "spec.replicas"`. */
+  readonly bodyFaults?: readonly string[];
   /** Who the written fields belong to. Default: made from `userAgent`. */
   readonly fieldManager?: string;
   readonly userAgent?: string;

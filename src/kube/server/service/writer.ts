@@ -106,7 +106,7 @@ export class Writer {
       const meta = object.metadata;
       if (meta.resourceVersion)
         throw badRequest('resourceVersion should not be set on objects to be created');
-      const warnings = applySchema(def, object, request.fieldValidation ?? 'Warn');
+      const warnings = applySchema(def, object, request.fieldValidation ?? 'Warn', request.bodyFaults);
       const refusal = this.#namespaceRefusal(def, object);
       if (refusal) return refusal;
       if (!meta.name && meta.generateName) meta.name = this.#generateName(def, table, meta);
@@ -182,7 +182,7 @@ export class Writer {
       const refusal = preconditionFault(def, object.metadata, stored.metadata);
       if (refusal) return this.#reads.refuse(table, refusal);
       const issues = versionIssues(def, object.metadata, unconditional);
-      const warnings = applySchema(def, object, request.fieldValidation ?? 'Warn');
+      const warnings = applySchema(def, object, request.fieldValidation ?? 'Warn', request.bodyFaults);
       let next = withSubresource(def, stored, object, subresource);
       issues.push(...keepServerMetadata(next.metadata, stored.metadata));
       const pending: Pending = {
