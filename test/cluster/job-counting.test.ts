@@ -30,7 +30,7 @@ function makeRandom(seed: number): () => number {
 /** A client whose controller dies at some writes, one in eight, before or after they took effect. */
 interface Mortal {
   readonly client: Client;
-  isDead(): boolean;
+  readonly isDead: () => boolean;
 }
 
 function mortal(client: Client, random: () => number): Mortal {
@@ -73,8 +73,8 @@ function lagging(client: Client, random: () => number): Client {
 }
 
 interface Running {
-  isDead(): boolean;
-  stop(): Promise<void>;
+  readonly isDead: () => boolean;
+  readonly stop: () => Promise<void>;
 }
 
 /** A job controller with caches of its own. */
