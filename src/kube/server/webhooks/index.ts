@@ -1,11 +1,13 @@
 /** Admission webhooks: the stage of the write pipeline that asks programs outside. */
 import type { Logger } from '../../../base/log.ts';
+import { storedAs, type ResourceDef } from '../../../api/resource.ts';
+import type { ResourceSource } from '../../resource-registry.ts';
 import type { Store } from '../../store/store.ts';
 import type { AdmissionAttributes, Readmission, WebhookStage } from '../service/admission-plugin.ts';
 import { Asker } from './ask.ts';
 import { WebhookClient } from './client.ts';
 import { WebhookConfigurations, type Stage } from './configurations.ts';
-import { isExempt, isSelected } from './match.ts';
+import { isExempt, selectedAs } from './match.ts';
 import { mutate, type Mutation } from './mutating.ts';
 import { validate } from './validating.ts';
 
@@ -20,24 +22,37 @@ export class AdmissionWebhooks implements WebhookStage {
   readonly #configurations: WebhookConfigurations;
   readonly #client = new WebhookClient();
   readonly #asker: Asker;
+  #served: Pick<ResourceSource, 'resources'> = { resources: [] };
+  readonly #siblings = (def: ResourceDef): readonly ResourceDef[] =>
+    this.#served.resources.filter((other) => other !== def && storedAs(other) === storedAs(def));
 
   constructor({ store, log }: AdmissionWebhooksOptions) {
     this.#configurations = new WebhookConfigurations(store);
     this.#asker = new Asker(this.#client, log);
   }
 
+  start(served: Pick<ResourceSource, 'resources'>): void {
+    this.#served = served;
+  }
+
   concerns(stage: Stage, attributes: AdmissionAttributes): boolean {
     const hooks = this.#configurations.current(stage);
     if (hooks.length === 0 || isExempt(attributes)) return false;
-    return hooks.some((hook) => isSelected(hook, attributes));
+    return hooks.some((hook) => selectedAs(hook, attributes, this.#siblings) !== undefined);
   }
 
   mutate(attributes: AdmissionAttributes, readmission: Readmission): Promise<Mutation> {
-    return mutate(this.#asker, this.#configurations.current('mutating'), attributes, readmission);
+    return mutate(
+      this.#asker,
+      this.#configurations.current('mutating'),
+      attributes,
+      readmission,
+      this.#siblings,
+    );
   }
 
   validate(attributes: AdmissionAttributes): Promise<readonly string[]> {
-    return validate(this.#asker, this.#configurations.current('validating'), attributes);
+    return validate(this.#asker, this.#configurations.current('validating'), attributes, this.#siblings);
   }
 
   close(): void {

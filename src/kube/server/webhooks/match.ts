@@ -1,5 +1,6 @@
 /** Whether a webhook is asked about a request: rules, selectors, conditions. */
 import type { KubeObject } from '../../../api/object.ts';
+import type { ResourceDef } from '../../../api/resource.ts';
 import { namespaces } from '../../../api/kubernetes/core.ts';
 import { isEmptySelector, matchesSelector, type Labels } from '../../../api/kubernetes/selectors.ts';
 import { isWebhookConfiguration } from '../../../api/kubernetes/webhook-configurations.ts';
@@ -22,22 +23,38 @@ export function namespaceOf({ def, namespace, name }: AdmissionAttributes): stri
   return isNamespace(def) ? name : namespace;
 }
 
+/** Served versions of a resource, other than the one given. */
+export type Siblings = (def: ResourceDef) => readonly ResourceDef[];
+
 /**
- * Rules and selectors. Synchronous and cheap, so that writes which no webhook wants stay synchronous.
+ * The version in which a webhook is asked about a request, by rules and selectors; undefined when it is not. That is the
+ * version of the request, or another one of the same resource where the webhook takes equivalents.
+ * Synchronous and cheap, so that writes which no webhook wants stay synchronous.
  * Throws 404 when a namespace selector has to be decided and the namespace is gone.
  */
-export function isSelected(hook: ConfiguredWebhook, attributes: AdmissionAttributes): boolean {
-  const { def, operation, subresource = '' } = attributes;
-  const subject: RuleSubject = {
-    operation,
-    group: def.group,
-    version: def.version,
-    resource: def.plural,
-    subresource,
-    namespaced: def.namespaced,
-  };
-  const { rules = [], namespaceSelector = {}, objectSelector = {} } = hook.webhook;
-  if (!rules.some((rule) => matchesRule(rule, subject))) return false;
+export function selectedAs(
+  hook: ConfiguredWebhook,
+  attributes: AdmissionAttributes,
+  siblings: Siblings,
+): ResourceDef | undefined {
+  const { def } = attributes;
+  if (isNamedBy(hook, attributes, def)) return passesSelectors(hook, attributes) ? def : undefined;
+  if (def.conversion === undefined || hook.webhook.matchPolicy === 'Exact') return undefined;
+  const other = siblings(def).find((version) => isNamedBy(hook, attributes, version));
+  return other && passesSelectors(hook, attributes) ? other : undefined;
+}
+
+function isNamedBy(
+  hook: ConfiguredWebhook,
+  { operation, subresource = '' }: AdmissionAttributes,
+  { group, version, plural, namespaced }: ResourceDef,
+): boolean {
+  const subject: RuleSubject = { operation, group, version, resource: plural, subresource, namespaced };
+  return (hook.webhook.rules ?? []).some((rule) => matchesRule(rule, subject));
+}
+
+function passesSelectors(hook: ConfiguredWebhook, attributes: AdmissionAttributes): boolean {
+  const { namespaceSelector = {}, objectSelector = {} } = hook.webhook;
   if (!isEmptySelector(objectSelector)) {
     const candidates = [attributes.object, attributes.old];
     const matches = candidates.some((object) => {

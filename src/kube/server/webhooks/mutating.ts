@@ -6,14 +6,16 @@
 import { deepEqual } from '../../../base/json.ts';
 import type { KubeObject, UntypedObject } from '../../../api/object.ts';
 import { messageOf } from '../../../base/errors.ts';
+import { isMembers } from '../../../api/structural-members.ts';
 import { ApiError } from '../../api-error.ts';
 import type { AdmissionAttributes, Readmission } from '../service/admission-plugin.ts';
 import { jsonPatch } from '../service/patch/json.ts';
 import { applyScale } from '../service/scale.ts';
+import { inVersion } from '../service/versions.ts';
 import type { Asker } from './ask.ts';
 import { internalError } from './ask.ts';
 import type { ConfiguredWebhook } from './configurations.ts';
-import { isSelected, meetsConditions } from './match.ts';
+import { meetsConditions, selectedAs, type Siblings } from './match.ts';
 import { makeReviewRequest, shownObject } from './review.ts';
 
 export interface Mutation {
@@ -28,8 +30,9 @@ export async function mutate(
   hooks: readonly ConfiguredWebhook[],
   attributes: AdmissionAttributes,
   readmission: Readmission,
+  siblings: Siblings,
 ): Promise<Mutation> {
-  return new MutatingRun(asker, hooks, attributes, readmission).run();
+  return new MutatingRun(asker, hooks, attributes, readmission, siblings).run();
 }
 
 class MutatingRun {
@@ -37,6 +40,7 @@ class MutatingRun {
   readonly #hooks: readonly ConfiguredWebhook[];
   readonly #attributes: AdmissionAttributes;
   readonly #readmission: Readmission;
+  readonly #siblings: Siblings;
   readonly #warnings = new Set<string>();
   #object: UntypedObject | undefined;
   #changed = false;
@@ -49,7 +53,9 @@ class MutatingRun {
     hooks: readonly ConfiguredWebhook[],
     attributes: AdmissionAttributes,
     readmission: Readmission,
+    siblings: Siblings,
   ) {
+    this.#siblings = siblings;
     this.#asker = asker;
     this.#hooks = hooks;
     this.#attributes = attributes;
@@ -72,14 +78,15 @@ class MutatingRun {
   async #visit(hook: ConfiguredWebhook, round: number): Promise<void> {
     // Selectors and conditions look at the object as it is by now.
     const attributes: AdmissionAttributes = { ...this.#attributes, object: this.#object };
-    if (!isSelected(hook, attributes)) return;
-    const request = makeReviewRequest(attributes);
-    const object = shownObject(attributes, this.#object);
-    const oldObject = shownObject(attributes, attributes.old);
+    const as = selectedAs(hook, attributes, this.#siblings);
+    if (!as) return;
+    const request = makeReviewRequest(attributes, as);
+    const object = await shownObject(attributes, as, this.#object);
+    const oldObject = await shownObject(attributes, as, attributes.old);
     if (!meetsConditions(hook, attributes, () => ({ object, oldObject, request }))) return;
     const question = { hook, attributes, request, object, oldObject, mutating: true };
     const verdict = await this.#asker.ask(question, (text) => this.#warnings.add(text));
-    const changed = verdict?.patch !== undefined && this.#apply(hook, object, verdict.patch);
+    const changed = verdict?.patch !== undefined && (await this.#apply(hook, object, verdict.patch));
     this.#annotate(hook, round, verdict !== undefined, changed);
     if (changed) {
       this.#changed = true;
@@ -94,7 +101,7 @@ class MutatingRun {
   }
 
   /** Whether the patch changed anything. */
-  #apply(hook: ConfiguredWebhook, shown: KubeObject | null, patch: unknown): boolean {
+  async #apply(hook: ConfiguredWebhook, shown: KubeObject | null, patch: unknown): Promise<boolean> {
     if (Array.isArray(patch) && patch.length === 0) return false;
     if (!shown || !this.#object || this.#attributes.operation === 'CONNECT') {
       throw internalError(
@@ -103,18 +110,20 @@ class MutatingRun {
     }
     const before = this.#object;
     try {
-      this.#object = this.#readmission.normalize(this.#whole(before, jsonPatch(shown, patch)));
+      this.#object = this.#readmission.normalize(await this.#whole(before, jsonPatch(shown, patch)));
     } catch (error) {
       throw internalError(causeOf(error));
     }
     return !deepEqual(before, this.#object);
   }
 
-  /** The whole object of what was patched: the object itself, or the Scale that was shown of it. */
-  #whole(before: UntypedObject, patched: unknown): unknown {
+  /** The whole object, in the version of the request, of what was patched: the object, or the Scale shown of it. */
+  async #whole(before: UntypedObject, patched: unknown): Promise<unknown> {
     const { def, subresource } = this.#attributes;
     const paths = subresource === 'scale' ? def.subresources?.scale : undefined;
-    return paths ? applyScale(paths, before, patched) : patched;
+    if (paths) return applyScale(paths, before, patched);
+    if (!def.conversion || !isMembers(patched) || patched['kind'] !== def.kind) return patched;
+    return inVersion(def, patched as UntypedObject);
   }
 
   /** As kube-apiserver notes it for its audit log. */

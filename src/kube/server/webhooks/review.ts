@@ -1,15 +1,16 @@
 /** AdmissionReview (admission.k8s.io/v1 and v1beta1): the question to a webhook and its answer. Pure. */
-import type { KubeObject } from '../../../api/object.ts';
+import type { KubeObject, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
 import { reviewVersions } from '../../../api/kubernetes/webhook-configurations.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import { ApiError, type StatusReason } from '../../api-error.ts';
 import type { AdmissionAttributes } from '../service/admission-plugin.ts';
 import { readScale } from '../service/scale.ts';
+import { inVersion } from '../service/versions.ts';
 import type { ConfiguredWebhook } from './configurations.ts';
 import { namespaceOf } from './match.ts';
 
-const group = 'admission.k8s.io';
+const reviewGroup = 'admission.k8s.io';
 
 /** An AdmissionRequest without uid and objects; also what match conditions see as `request`. */
 export type ReviewRequest = Readonly<Record<string, unknown>>;
@@ -17,7 +18,7 @@ export type ReviewRequest = Readonly<Record<string, unknown>>;
 type Kind = { readonly group: string; readonly version: string; readonly kind: string };
 
 /** The kind of the objects of a request: that of the resource, unless the subresource or the stream has its own. */
-function kindOf({ def, subresource, operation, object }: AdmissionAttributes): Kind {
+function kindOf({ subresource, operation, object }: AdmissionAttributes, def: ResourceDef): Kind {
   if (subresource === 'scale') return { group: 'autoscaling', version: 'v1', kind: 'Scale' };
   // What is posted to a subresource, or the options of a stream, has a kind of its own.
   if (object && (operation === 'CONNECT' || (operation === 'CREATE' && subresource))) {
@@ -27,14 +28,18 @@ function kindOf({ def, subresource, operation, object }: AdmissionAttributes): K
   return { group: def.group, version: def.version, kind: def.kind };
 }
 
-/** What a webhook sees of the object: for `scale` the Scale. */
+/** What a webhook that is asked in the version `as` sees of an object: for `scale` the Scale. Throws ApiError. */
 export function shownObject(
-  { def, subresource }: { readonly def: ResourceDef; readonly subresource: string | undefined },
+  { def, subresource }: Pick<AdmissionAttributes, 'def' | 'subresource'>,
+  as: ResourceDef,
   object: KubeObject | undefined,
-): KubeObject | null {
+): KubeObject | null | Promise<KubeObject> {
   if (!object) return null;
   const paths = subresource === 'scale' ? def.subresources?.scale : undefined;
-  return paths ? readScale(paths, object) : object;
+  if (paths) return readScale(paths, object);
+  // Anything else on a subresource (an eviction, the options of a stream) is of a kind without versions.
+  if (as === def || object.kind !== def.kind) return object;
+  return inVersion(as, object as UntypedObject);
 }
 
 const optionKinds = { CREATE: 'CreateOptions', UPDATE: 'UpdateOptions', DELETE: 'DeleteOptions' } as const;
@@ -55,18 +60,21 @@ function optionsOf({ operation, request, dryRun }: AdmissionAttributes): object 
   };
 }
 
-/** What all webhooks of a request are told alike. */
-export function makeReviewRequest(attributes: AdmissionAttributes): ReviewRequest {
+/** What a webhook is told that is asked in the version `as`. */
+export function makeReviewRequest(attributes: AdmissionAttributes, as: ResourceDef): ReviewRequest {
   const { def, subresource, operation, name, dryRun, user, uid, groups, extra } = attributes;
-  const kind = kindOf(attributes);
-  const resource = { group: def.group, version: def.version, resource: def.plural };
+  const resourceOf = ({ group, version, plural }: ResourceDef): object => ({
+    group,
+    version,
+    resource: plural,
+  });
   const namespace = namespaceOf(attributes);
   return {
-    kind,
-    resource,
+    kind: kindOf(attributes, as),
+    resource: resourceOf(as),
     ...(subresource ? { subResource: subresource } : {}),
-    requestKind: kind,
-    requestResource: resource,
+    requestKind: kindOf(attributes, def),
+    requestResource: resourceOf(def),
     ...(subresource ? { requestSubResource: subresource } : {}),
     ...(name ? { name } : {}),
     ...(namespace ? { namespace } : {}),
@@ -100,7 +108,7 @@ export function makeReview(
   const { operation, userInfo, dryRun, options, ...rest } = request;
   return JSON.stringify({
     kind: 'AdmissionReview',
-    apiVersion: `${group}/${version}`,
+    apiVersion: `${reviewGroup}/${version}`,
     request: { uid, ...rest, operation, userInfo, ...objects, dryRun, options },
   });
 }
@@ -152,10 +160,10 @@ function checkIdentity(
     throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(found)}`);
   }
   const { apiVersion = '', kind = '' } = review;
-  if (apiVersion === `${group}/v1` && kind === 'AdmissionReview') return;
+  if (apiVersion === `${reviewGroup}/v1` && kind === 'AdmissionReview') return;
   const [foundGroup = '', foundVersion = ''] = String(apiVersion).split('/');
   throw new Error(
-    `expected webhook response of ${group}/v1, Kind=AdmissionReview, got ${foundGroup}/${foundVersion}, Kind=${String(kind)}`,
+    `expected webhook response of ${reviewGroup}/v1, Kind=AdmissionReview, got ${foundGroup}/${foundVersion}, Kind=${String(kind)}`,
   );
 }
 

@@ -1,8 +1,8 @@
 /** Validating webhooks: all at once, each with the object as it will be stored (apiserver …/webhook/validating). */
 import type { AdmissionAttributes } from '../service/admission-plugin.ts';
-import type { Asker } from './ask.ts';
+import type { Asker, Question } from './ask.ts';
 import type { ConfiguredWebhook } from './configurations.ts';
-import { isSelected, meetsConditions } from './match.ts';
+import { meetsConditions, selectedAs, type Siblings } from './match.ts';
 import { makeReviewRequest, shownObject } from './review.ts';
 
 /** Warnings. Throws the ApiError of the first webhook, in the order of their configuration, that refuses or fails. */
@@ -10,23 +10,25 @@ export async function validate(
   asker: Asker,
   hooks: readonly ConfiguredWebhook[],
   attributes: AdmissionAttributes,
+  siblings: Siblings,
 ): Promise<string[]> {
-  const request = makeReviewRequest(attributes);
-  const object = shownObject(attributes, attributes.object);
-  const oldObject = shownObject(attributes, attributes.old);
-  const wanted = hooks.filter(
-    (hook) =>
-      isSelected(hook, attributes) &&
-      meetsConditions(hook, attributes, () => ({ object, oldObject, request })),
-  );
+  const questions: Question[] = [];
+  for (const hook of hooks) {
+    const as = selectedAs(hook, attributes, siblings);
+    if (!as) continue;
+    const request = makeReviewRequest(attributes, as);
+    const object = await shownObject(attributes, as, attributes.object);
+    const oldObject = await shownObject(attributes, as, attributes.old);
+    if (!meetsConditions(hook, attributes, () => ({ object, oldObject, request }))) continue;
+    questions.push({ hook, attributes, request, object, oldObject, mutating: false });
+  }
   const warnings = new Set<string>();
   const outcomes = await Promise.allSettled(
-    wanted.map(async (hook, i) => {
-      const question = { hook, attributes, request, object, oldObject, mutating: false };
+    questions.map(async (question, i) => {
       const verdict = await asker.ask(question, (text) => warnings.add(text));
       if (verdict) return;
       const place = `failed-open.validating.webhook.admission.k8s.io/round_0_index_${i}`;
-      attributes.request.annotate?.(place, hook.name);
+      attributes.request.annotate?.(place, question.hook.name);
     }),
   );
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;

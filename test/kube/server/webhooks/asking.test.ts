@@ -198,6 +198,50 @@ describe('admission webhooks', () => {
       assert.equal(webhook.asked.length, 0);
     });
 
+    it('in the version that its rules name, unless it wants exact matches', async () => {
+      const rules = [
+        {
+          apiGroups: ['autoscaling'],
+          apiVersions: ['v2'],
+          resources: ['horizontalpodautoscalers'],
+          operations: ['*'],
+        },
+      ];
+      const v1 = api.service.registry.find('autoscaling/v1', 'horizontalpodautoscalers');
+      assert.ok(v1);
+      const autoscaler = (name: string): object => ({
+        apiVersion: 'autoscaling/v1',
+        kind: 'HorizontalPodAutoscaler',
+        metadata: { name, namespace: 'default' },
+        spec: {
+          scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'd' },
+          maxReplicas: 3,
+          targetCPUUtilizationPercentage: 50,
+        },
+      });
+      const create = (name: string) => api.service.create(v1, 'default', autoscaler(name), { user });
+      await configure(api, 'mutating', 'm', hook(webhook, 'a', { rules, matchPolicy: 'Exact' }));
+      await create('exact');
+      assert.equal(webhook.asked.length, 0);
+      await configure(api, 'mutating', 'm', hook(webhook, 'a', { rules }));
+      webhook.react = () => ({
+        allowed: true,
+        ...patch({ op: 'replace', path: '/spec/metrics/0/resource/target/averageUtilization', value: 70 }),
+      });
+      const { object } = await create('equivalent');
+      const [asked] = webhook.asked as unknown as { request: Record<string, unknown> }[];
+      const { kind, resource: named, requestKind, object: shown } = asked?.request ?? {};
+      assert.deepEqual(kind, { group: 'autoscaling', version: 'v2', kind: 'HorizontalPodAutoscaler' });
+      assert.deepEqual(named, { group: 'autoscaling', version: 'v2', resource: 'horizontalpodautoscalers' });
+      assert.deepEqual(requestKind, { group: 'autoscaling', version: 'v1', kind: 'HorizontalPodAutoscaler' });
+      assert.equal((shown as { apiVersion: string }).apiVersion, 'autoscaling/v2');
+      const { apiVersion, spec } = object as typeof object & {
+        spec?: { targetCPUUtilizationPercentage: number };
+      };
+      assert.equal(apiVersion, 'autoscaling/v1');
+      assert.equal(spec?.targetCPUUtilizationPercentage, 70);
+    });
+
     it('configurations with conditions that are no expressions are refused', async () => {
       const matchConditions = [{ name: 'broken', expression: 'object.' }];
       await fails(
