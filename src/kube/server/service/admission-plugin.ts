@@ -19,6 +19,8 @@ export interface AdmissionAttributes extends Requester {
   readonly dryRun: boolean;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** Tells the client something that does not keep the write from happening. */
+  readonly warn: (text: string) => void;
   /** What would be stored; undefined on DELETE. Mutating plugins change it in place. */
   readonly object: UntypedObject | undefined;
   /** What is stored; undefined on CREATE and CONNECT. Frozen. */
