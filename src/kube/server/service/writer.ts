@@ -66,7 +66,7 @@ export interface Admitted {
 /** How often a write starts again because the object changed while a webhook was asked. As etcd3 GuaranteedUpdate retries. */
 const maxAttempts = 5;
 
-type Pending = Pick<AdmissionAttributes, 'operation' | 'subresource' | 'dryRun' | 'now' | 'old'>;
+type Pending = Pick<AdmissionAttributes, 'operation' | 'subresource' | 'dryRun' | 'now' | 'old' | 'warn'>;
 
 export class Writer {
   readonly #store: Store;
@@ -116,6 +116,7 @@ export class Writer {
         operation: 'CREATE',
         subresource: undefined,
         dryRun: request.dryRun ?? false,
+        warn: (text) => warnings.push(text),
         now,
         old: undefined,
       };
@@ -189,6 +190,7 @@ export class Writer {
         operation: 'UPDATE',
         subresource,
         dryRun: request.dryRun ?? false,
+        warn: (text) => warnings.push(text),
         now: this.#clock.now(),
         old: stored,
       };
@@ -235,14 +237,15 @@ export class Writer {
       if (violated) return this.#reads.refuse(table, conflict(def, key.name, violated));
       const converted = inVersionOrAsStored(def, current.object as UntypedObject);
       const old = converted instanceof Promise ? await converted : converted;
+      const warnings: string[] = [];
       const pending: Pending = {
         operation: 'DELETE',
         subresource: undefined,
         dryRun: request.dryRun ?? false,
+        warn: (text) => warnings.push(text),
         now: this.#clock.now(),
         old,
       };
-      const warnings: string[] = [];
       const mutated = this.#mutateByWebhooks(def, undefined, pending, request);
       if (mutated) warnings.push(...(await mutated).warnings);
       const verdict = this.#validate(def, undefined, pending, request);
@@ -263,6 +266,7 @@ export class Writer {
    * stream. Gives the action's object as the webhooks leave it, and warnings.
    */
   async admit(def: ResourceDef, key: ObjectKey, action: Action, request: WriteRequest): Promise<Admitted> {
+    const warnings: string[] = [];
     const attributes: AdmissionAttributes = {
       ...request,
       ...action,
@@ -270,6 +274,7 @@ export class Writer {
       name: key.name,
       namespace: key.namespace,
       dryRun: request.dryRun ?? false,
+      warn: (text) => warnings.push(text),
       now: this.#clock.now(),
       old: undefined,
       request,
@@ -277,7 +282,6 @@ export class Writer {
     };
     const webhooks = this.#webhooks;
     let object = action.object;
-    const warnings: string[] = [];
     if (webhooks?.concerns('mutating', attributes)) {
       const readmission: Readmission = {
         normalize: (changed) => copyInput(changed) as UntypedObject,
