@@ -66,6 +66,7 @@ class TestImages implements ImageProvider {
       'dd',
       'ps',
       'env',
+      'rm',
     ];
     const programs = names.map((program): [string, string] => [
       ['/usr/bin', '/bin'].map((folder) => join(folder, program)).find((path) => existsSync(path)) ?? program,

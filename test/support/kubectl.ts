@@ -44,9 +44,15 @@ export class Watcher {
   #seen = '';
   #changed = Promise.withResolvers<void>();
 
-  constructor(program: string, args: readonly string[], server: { kubeconfig: string; dir: string }) {
+  constructor(
+    program: string,
+    args: readonly string[],
+    server: { kubeconfig: string; dir: string; input?: string },
+  ) {
     const env = { ...process.env, KUBECONFIG: server.kubeconfig, HOME: server.dir };
-    this.#process = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const hasInput = server.input !== undefined;
+    this.#process = spawn(program, args, { env, stdio: [hasInput ? 'pipe' : 'ignore', 'pipe', 'ignore'] });
+    this.#process.stdin?.write(server.input ?? '');
     this.#process.stdout?.on('data', (chunk: Buffer) => {
       this.#seen += chunk.toString();
       this.#changed.resolve();

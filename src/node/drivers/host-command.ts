@@ -76,9 +76,12 @@ export function rewritePaths(text: string, replacements: readonly Replacement[])
   return text.replace(pattern, (found) => byPath.get(found) ?? found);
 }
 
+/** What images have as empty places for the system's own. */
+const ofTheHost = /^\/(?:tmp|dev|proc|sys)(?:\/|$)/;
+
 /** An argument that names a file or directory of the image means that one, not the host's. */
 function insideImage(rootfs: string, arg: string): string {
-  if (!/^\/[^/]/.test(arg) || arg.includes('\0')) return arg;
+  if (!/^\/[^/]/.test(arg) || arg.includes('\0') || ofTheHost.test(arg)) return arg;
   const path = resolveInside(rootfs, arg);
   return existsSync(path) ? path : arg;
 }

@@ -1,4 +1,5 @@
 /** Commands beside the main process of a container of the process driver: probes, hooks, and what users exec. */
+import { basename } from 'node:path';
 import type { Command } from '../../kube/server/pod-streams/source.ts';
 import { startChildCommand } from '../streams/child-command.ts';
 import { findTerminalPrograms } from '../streams/terminal.ts';
@@ -89,6 +90,20 @@ export class ProcessCommands {
     };
     const host = { execPath: process.execPath, path: this.#path, platform: process.platform };
     const { file, args } = makeHostCommand(spec, new Map(), host);
-    return [file, args];
+    return [file, basename(file) === 'tar' ? [...renamings(command.slice(1), args), ...args] : args];
   }
+}
+
+/**
+ * `kubectl cp` reads what tar packs, and expects the paths that it asked for, not those of the host that stand in for
+ * them. Options of GNU tar.
+ */
+function renamings(asked: readonly string[], given: readonly string[]): string[] {
+  return asked.flatMap((path, i) => {
+    const host = given[i];
+    if (host === undefined || host === path || !path.startsWith('/') || !host.startsWith('/')) return [];
+    const pattern = host.slice(1).replace(/[.*[\]^$\\|]/g, String.raw`\$&`);
+    const replacement = path.slice(1).replace(/[&\\|]/g, String.raw`\$&`);
+    return [`--transform=flags=r;s|^${pattern}|${replacement}|`];
+  });
 }
