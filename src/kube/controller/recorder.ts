@@ -9,6 +9,7 @@ import { events, type Event } from '../../api/kubernetes/events.ts';
 import { timestamp, type KubeObject } from '../../api/object.ts';
 import { hasReason, isNotFound } from '../api-error.ts';
 import type { Client } from '../client/client.ts';
+import { EventCorrelator } from './event-correlator.ts';
 
 /** Time for repetitions to gather, and for the work to get the store to itself, ms. */
 const gatherMs = 300;
@@ -53,6 +54,7 @@ export interface RecorderOptions {
 
 export class Recorder implements EventRecorder {
   readonly #options: RecorderOptions;
+  readonly #correlator: EventCorrelator;
   /** Oldest first. */
   readonly #known = new Map<string, Known>();
   #waiting = new Map<Known, Event>();
@@ -63,6 +65,7 @@ export class Recorder implements EventRecorder {
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+    this.#correlator = new EventCorrelator(options.clock);
   }
 
   event(
@@ -73,8 +76,10 @@ export class Recorder implements EventRecorder {
     fieldPath?: string,
   ): void {
     if (this.#closed || this.#waiting.size >= maxWaiting) return;
-    const text = message.slice(0, maxMessageLength);
-    const known = this.#count(about, JSON.stringify([about.metadata.uid, type, reason, text, fieldPath]));
+    const correlated = this.#correlator.correlate(about, { type, reason, message }, fieldPath);
+    if (!correlated) return;
+    const text = correlated.message.slice(0, maxMessageLength);
+    const known = this.#count(about, correlated.key);
     this.#waiting.set(known, this.#make(known, about, { type, reason, message: text }, fieldPath));
     this.#cancel ??= this.#options.clock.after(gatherMs, () => void this.flush());
   }

@@ -102,4 +102,36 @@ describe('event recorder', () => {
     await recorder.flush();
     assert.deepEqual(await list(), []);
   });
+
+  it('combines many events of one reason into one, with the last message', async () => {
+    for (let i = 0; i < 15; i++) recorder.event(about, 'Normal', 'Created', `pod-${i}`);
+    await recorder.flush();
+    const items = await list();
+    assert.equal(items.length, 10);
+    const combined = items.find((event) => event.message?.startsWith('(combined'));
+    assert.equal(combined?.message, '(combined from similar events): pod-14');
+    assert.equal(combined.count, 6);
+    // One that was told by itself before still is.
+    recorder.event(about, 'Normal', 'Created', 'pod-0');
+    await recorder.flush();
+    assert.equal((await list()).find((event) => event.message === 'pod-0')?.count, 2);
+  });
+
+  it('lets nobody talk about one object without end, and others are heard', async () => {
+    const total = async (): Promise<number> =>
+      (await list()).reduce((sum, event) => sum + (event.count ?? 0), 0);
+    for (let i = 0; i < 100; i++) recorder.event(about, 'Warning', 'Failed', 'again');
+    await recorder.flush();
+    assert.equal(await total(), 25);
+    clock.advance(5 * 60_000);
+    for (let i = 0; i < 100; i++) recorder.event(about, 'Warning', 'Failed', 'again');
+    recorder.event(
+      { ...about, metadata: { ...about.metadata, uid: 'uid-2' } },
+      'Warning',
+      'Failed',
+      'again',
+    );
+    await recorder.flush();
+    assert.equal(await total(), 27);
+  });
 });
