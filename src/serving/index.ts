@@ -19,6 +19,7 @@ import { configurationController } from './configuration/configuration.ts';
 import type { GatewayAddress, ImageResolver, ServingEnv } from './env.ts';
 import { garbageCollectorController } from './garbage-collector/garbage-collector.ts';
 import { ingressController } from './ingress/ingress.ts';
+import { hpaController } from './pod-autoscaler/hpa.ts';
 import { podAutoscalerController } from './pod-autoscaler/pod-autoscaler.ts';
 import { revisionController } from './revision/revision.ts';
 import { labelerController } from './route/labeler.ts';
@@ -64,6 +65,7 @@ export function servingControllers(controllerEnv: ControllerEnv, options: Servin
       labelerController(env),
       ingressController(env, publisher, gateway),
       podAutoscalerController(env, { autoscaler, publisher, requestPath }),
+      hpaController(env),
       serverlessServiceController(env),
       garbageCollectorController(env),
     ],

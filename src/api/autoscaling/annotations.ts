@@ -6,7 +6,7 @@ import type { AutoscalerConfig } from '../serving/config/autoscaler.ts';
 
 const autoscalingGroup = 'autoscaling.knative.dev';
 export const kpaClass = 'kpa.autoscaling.knative.dev';
-const hpaClass = 'hpa.autoscaling.knative.dev';
+export const hpaClass = 'hpa.autoscaling.knative.dev';
 
 type Annotations = Readonly<Record<string, string>>;
 
@@ -125,6 +125,19 @@ export function readScalingSpec(
     retentionPeriodMs: durationOf(annotations, 'retentionPeriod') ?? config.scaleToZeroPodRetentionPeriodMs,
     gracePeriodMs: config.scaleToZeroGracePeriodMs,
     exponentialAverage: aggregation !== 'linear',
+  };
+}
+
+/** What of the annotations a HorizontalPodAutoscaler is made of; undefined where its own default is to hold. */
+export function readHpaTarget(annotations: Annotations): {
+  readonly metric: string;
+  readonly target: number | undefined;
+  readonly windowMs: number | undefined;
+} {
+  return {
+    metric: find(annotations, 'metric')?.text ?? 'cpu',
+    target: numberOf(annotations, 'target'),
+    windowMs: durationOf(annotations, 'window'),
   };
 }
 

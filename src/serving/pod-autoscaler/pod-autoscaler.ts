@@ -30,7 +30,8 @@ import { privateServiceName } from '../serverless-service/resources/make.ts';
 import { planScale, type Plan } from './plan.ts';
 import { makeMetric, makeServerlessService } from './resources/make.ts';
 
-const autoscalerConditions: ConditionSet = {
+/** Of PodAutoscalers of every class. */
+export const autoscalerConditions: ConditionSet = {
   happy: 'Ready',
   dependents: ['Active', 'SKSReady', 'ScaleTargetInitialized'],
 };
@@ -212,7 +213,8 @@ export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps
   }
 }
 
-function serverlessSays(found: PodAutoscaler, sks: ServerlessService): ConditionValue {
+/** The condition SKSReady. */
+export function serverlessSays(found: PodAutoscaler, sks: ServerlessService): ConditionValue {
   if (!isControlledBy(sks, found)) {
     const name = JSON.stringify(sks.metadata.name);
     return conditionFalse('NotOwned', `There is an existing ServerlessService ${name} that we do not own.`);
