@@ -3,6 +3,7 @@ import type { AdmissionPlugin } from '../service/admission-plugin.ts';
 import { limitRanger } from './limit-ranger.ts';
 import { matchConditions } from './match-conditions.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
+import { podSecurity } from './pod-security/index.ts';
 import { priority } from './priority.ts';
 import { resourceQuota } from './resource-quota.ts';
 import { runtimeClass } from './runtime-class.ts';
@@ -12,6 +13,7 @@ export const admissionPlugins: readonly AdmissionPlugin[] = [
   namespaceLifecycle,
   limitRanger,
   priority,
+  podSecurity,
   runtimeClass,
   matchConditions,
   resourceQuota,
