@@ -3,11 +3,13 @@
  * `npm test -- test/kube` runs only the files below the given folders. Missing programs skip their groups, by name.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, globSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 interface Need {
+  /** Any of these; or a file, where what is needed is no program. */
   readonly programs: readonly string[];
+  readonly file?: string;
   readonly debianPackage: string;
   readonly group: string;
 }
@@ -19,6 +21,13 @@ const needs: readonly Need[] = [
   { programs: ['iptables'], debianPackage: 'iptables', group: 'pods reach other machines, by iptables' },
   { programs: ['git'], debianPackage: 'git', group: 'builds from git' },
   { programs: ['kubectl'], debianPackage: 'kubernetes-client', group: 'end to end with real kubectl' },
+  { programs: ['go'], debianPackage: 'golang-go', group: "server-side apply against Kubernetes' Go code" },
+  {
+    programs: [],
+    file: '/usr/share/gocode/src/sigs.k8s.io/structured-merge-diff/merge/update.go',
+    debianPackage: 'golang-k8s-sigs-structured-merge-diff-dev',
+    group: "server-side apply against Kubernetes' Go code",
+  },
 ];
 
 function onPath(program: string): boolean {
@@ -32,7 +41,8 @@ function onPath(program: string): boolean {
   });
 }
 
-const isMissing = (need: Need): boolean => !need.programs.some(onPath);
+const isMissing = ({ programs, file }: Need): boolean =>
+  file === undefined ? !programs.some(onPath) : !existsSync(file);
 
 function isDebian(): boolean {
   try {
@@ -76,7 +86,7 @@ const result = spawnSync(
 );
 for (const need of missing) {
   console.log(
-    `skipped: ${need.group} (needs ${need.programs.join(' or ')}; Debian package ${need.debianPackage})`,
+    `skipped: ${need.group} (needs ${need.file ?? need.programs.join(' or ')}; Debian package ${need.debianPackage})`,
   );
 }
 process.exit(result.status ?? 1);

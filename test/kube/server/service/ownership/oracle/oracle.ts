@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { hasProgram } from '../../../../../support/drivers.ts';
 import type { FieldSet } from '../../../../../../src/kube/server/service/ownership/field-set.ts';
 
 export interface OracleEntry {
@@ -29,14 +30,15 @@ export interface OracleAnswer {
 
 /** Where Debian puts sources of Go packages. */
 const gopath = '/usr/share/gocode';
-const compilers = ['/usr/lib/go/bin/go', '/usr/local/go/bin/go', '/usr/bin/go'];
+/** Debian's Go first: the newest elsewhere may not build without modules. */
+const compiler = ['/usr/lib/go/bin/go', '/usr/bin/go'].find((path) => existsSync(path)) ?? 'go';
 
 /** Why there is no judge on this machine, or undefined. */
 export function oracleMissing(): string | undefined {
   if (!existsSync(`${gopath}/src/sigs.k8s.io/structured-merge-diff/merge`)) {
     return 'needs the Debian package golang-k8s-sigs-structured-merge-diff-dev';
   }
-  return compilers.some((path) => existsSync(path)) ? undefined : 'needs Go (Debian package golang-go)';
+  return hasProgram(compiler) || existsSync(compiler) ? undefined : 'needs Go (Debian package golang-go)';
 }
 
 /** Answers in the order of the requests. Throws when the program cannot be built. */
@@ -44,7 +46,6 @@ export function askOracle(schema: string, requests: readonly OracleRequest[]): O
   const directory = mkdtempSync(join(tmpdir(), 'knapsack-oracle-'));
   try {
     const program = join(directory, 'oracle');
-    const compiler = compilers.find((path) => existsSync(path)) ?? 'go';
     const env = { ...process.env, GO111MODULE: 'off', GOPATH: gopath, GOFLAGS: '', GOCACHE: directory };
     execFileSync(compiler, ['build', '-o', program, join(import.meta.dirname, 'main.go')], { env });
     const input = [{ schema }, ...requests].map((line) => `${JSON.stringify(line)}\n`).join('');
