@@ -36,7 +36,8 @@ export function makePodKubeconfig({ host, port }: ApiAddress, dir: string): stri
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [{ name: 'knapsack', cluster: { server, 'certificate-authority': `${dir}/ca.crt` } }],
-    users: [{ name: 'pod', user: { tokenFile: `${dir}/token` } }],
+    // The second spelling is that of Kubernetes' client for Node.js.
+    users: [{ name: 'pod', user: { tokenFile: `${dir}/token`, 'token-file': `${dir}/token` } }],
     contexts: [{ name: 'pod', context: { cluster: 'knapsack', user: 'pod' } }],
     'current-context': 'pod',
   };

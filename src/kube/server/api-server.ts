@@ -282,7 +282,7 @@ class RequestHandler {
       user,
       authorize: (verb) => void authorizer.check(user, { ...attributes, verb }),
       signal: ended.signal,
-      ...(record ? { annotate: (key: string, value: string) => record.annotate(key, value) } : {}),
+      ...(record ? { record } : {}),
       ...(upgrade ? { upgrade } : {}),
     };
     if (await this.#documents.handle(exchange)) return;

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { constants, gzip } from 'node:zlib';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 import { ApiError } from '../api-error.ts';
+import type { AuditRecord } from './audit/record.ts';
 import type { User } from './authentication/user.ts';
 import type { AnswerForm } from './media-type.ts';
 import { encodeDocument, type Answer } from './present.ts';
@@ -21,8 +22,8 @@ export interface Exchange {
   readonly user: User;
   /** Throws 403 unless the user may do this as well to what the path names. */
   readonly authorize: (verb: string) => void;
-  /** Adds to what the audit log says of the request. */
-  readonly annotate?: (key: string, value: string) => void;
+  /** What the audit log will say of the request, where there is one. */
+  readonly record?: AuditRecord;
   /** Aborted when the client has gone or the server closes. */
   readonly signal: AbortSignal;
   /** The connection, and what has come after the head, of a request that asks to go on in another protocol. */

@@ -84,7 +84,7 @@ const fieldValidations = ['Ignore', 'Strict', 'Warn'] as const;
 
 export type WriteOptionsKind = 'CreateOptions' | 'UpdateOptions' | 'PatchOptions';
 
-type Asking = Pick<Exchange, 'query' | 'user' | 'request' | 'annotate' | 'authorize'>;
+type Asking = Pick<Exchange, 'query' | 'user' | 'request' | 'record' | 'authorize'>;
 
 function requester({ name, groups, uid, extra }: User): Requester {
   return {
@@ -97,7 +97,7 @@ function requester({ name, groups, uid, extra }: User): Requester {
 
 /** `applies`: the options are those of a server-side apply, which must name its manager. */
 export function writeOptions(
-  { query, user, request, annotate, authorize }: Asking,
+  { query, user, request, record, authorize }: Asking,
   kind: WriteOptionsKind,
   applies = false,
 ): WriteRequest {
@@ -114,7 +114,7 @@ export function writeOptions(
       fieldValidation,
       fieldManager: text(query, 'fieldManager'),
       userAgent: request.headers['user-agent'],
-      annotate,
+      annotate: record ? (key: string, value: string) => record.annotate(key, value) : undefined,
       authorizeCreation: applies ? () => authorize('create') : undefined,
       force: query.has('force') ? flag(query, 'force') : undefined,
     }),

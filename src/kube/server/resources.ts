@@ -185,6 +185,7 @@ export class ResourceApi {
     const type = request.headers['content-type'];
     const body = await decodeObject(await readBody(request), type, def, bodyFaults);
     const result = await this.#service.create(def, namespace, body, withFaults(options, bodyFaults));
+    target.record?.created(result.object);
     await this.#written(target, 201, form, result);
   }
 

@@ -1,6 +1,7 @@
 /** What the audit log says of one request (`audit.k8s.io/v1` Event at the level Metadata). */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { KubeObject } from '../../../api/object.ts';
 import type { ApiError } from '../../api-error.ts';
 import { userInfo, type User } from '../authentication/user.ts';
 import { isPathAttributes, type Attributes } from '../authorization/attributes.ts';
@@ -18,6 +19,7 @@ export class AuditRecord {
   #user: User | undefined;
   #attributes: Attributes | undefined;
   #failure: ApiError | undefined;
+  #created: object = {};
   readonly #annotations = new Map<string, string>();
 
   constructor(request: IncomingMessage, now: number) {
@@ -38,6 +40,11 @@ export class AuditRecord {
   decided(allowed: boolean, reason: string): void {
     this.annotate('authorization.k8s.io/decision', allowed ? 'allow' : 'forbid');
     this.annotate('authorization.k8s.io/reason', reason);
+  }
+
+  /** A new object's name may not have been in the path. */
+  created({ metadata: { name, uid, resourceVersion } }: KubeObject): void {
+    this.#created = { name, uid, resourceVersion };
   }
 
   failed(failure: ApiError): void {
@@ -70,7 +77,7 @@ export class AuditRecord {
       ...(isImpersonated ? { impersonatedUser: userInfo(isImpersonated) } : {}),
       sourceIPs: this.#address === undefined ? [] : [this.#address],
       ...(this.#userAgent === undefined ? {} : { userAgent: this.#userAgent }),
-      ...(reference ? { objectRef: reference } : {}),
+      ...(reference ? { objectRef: { ...reference, ...this.#created } } : {}),
       ...(stage === 'ResponseComplete' ? { responseStatus: this.#status(code) } : {}),
       requestReceivedTimestamp: microTime(this.#received),
       stageTimestamp: microTime(now),

@@ -123,7 +123,15 @@ describe('what is audited of requests', () => {
       [event.stage, event.verb, event.user.username, event.responseStatus?.code, event.sourceIPs],
       ['ResponseComplete', 'create', 'system:admin', 201, ['127.0.0.1']],
     );
-    assert.deepEqual(event.objectRef, { resource: 'configmaps', namespace: 'default', apiVersion: 'v1' });
+    const { uid, resourceVersion } = reply.json<{ metadata: Record<string, string> }>().metadata;
+    assert.deepEqual(event.objectRef, {
+      resource: 'configmaps',
+      namespace: 'default',
+      name: 'a',
+      apiVersion: 'v1',
+      uid,
+      resourceVersion,
+    });
     assert.equal(event.annotations?.['authorization.k8s.io/decision'], 'allow');
     assert.match(event.requestReceivedTimestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
   });
