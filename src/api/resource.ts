@@ -104,6 +104,11 @@ export interface ResourceDef<T extends KubeObject = KubeObject> {
   readonly warning?: string;
   /** Finalizers that a deletion puts on the object: work that its own controller does before it may go. */
   readonly deletionFinalizers?: readonly string[];
+  /**
+   * Set for kinds that are older than garbage collection: a deletion that names no propagation policy leaves the
+   * dependents. `warning` tells the client so.
+   */
+  readonly orphansByDefault?: { readonly warning?: string };
   /** Set where the resource has several versions. */
   readonly conversion?: Conversion;
   /** Labels that the CRD object of a non-builtin kind carries (duck types). */

@@ -257,6 +257,18 @@ describe('jobs', () => {
     assert.equal(orphan.metadata.deletionTimestamp, undefined);
   });
 
+  it('leaves its pods when nobody says what becomes of them, and says so', async () => {
+    await cluster.client.create(jobs, makeJob('unsaid'));
+    await waitForRunning(cluster, 'unsaid', 1);
+    const key = { namespace, name: 'unsaid' };
+    const { warnings } = await cluster.service.delete(jobs, key, { user: 'test' });
+    assert.match(warnings.join(), /^child pods are preserved by default when jobs are deleted; set /);
+    await waitFor('an orphan', async () => {
+      const [pod] = await podsOf('unsaid');
+      return pod && !controllerOf(pod) && !pod.metadata.deletionTimestamp;
+    });
+  });
+
   it('takes its pods with it in a cascade', async () => {
     for (const propagationPolicy of ['Background', 'Foreground'] as const) {
       const name = propagationPolicy.toLowerCase();

@@ -56,6 +56,10 @@ export const jobs = kubernetesResource('batch.v1.Job', {
   group: 'batch',
   plural: 'jobs',
   categories: ['all'],
+  orphansByDefault: {
+    warning:
+      'child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning',
+  },
   subresources: { status: true },
   columns: [column('Status'), column('Completions'), column('Duration'), ageColumn, ...workloadColumns],
   cells: (job, now) => [

@@ -13,6 +13,7 @@ export type ObjectTypeName = {
 export type KubernetesObject<K extends ObjectTypeName> = KubernetesTypes[K] & KubeObject;
 
 type Optional =
+  | 'orphansByDefault'
   | 'shortNames'
   | 'categories'
   | 'subresources'

@@ -126,6 +126,7 @@ function controllerIssues({ spec }: ReplicationController): Issue[] {
 
 export const replicationControllers = kubernetesResource('core.v1.ReplicationController', {
   plural: 'replicationcontrollers',
+  orphansByDefault: {},
   shortNames: ['rc'],
   categories: ['all'],
   subresources: { status: true, scale },

@@ -24,7 +24,7 @@ export function decideDeletion(
   const before = stored.finalizers ?? [];
   const finalizers = finalizersFor(
     [...before, ...own.filter((name) => !before.includes(name))],
-    request.propagationPolicy,
+    request.propagationPolicy ?? defaultPolicy(def, before),
   );
   const held = finalizers.length > 0 || namespaceHeld(def, object);
   const grace = gracePeriod(def, object, request.gracePeriodSeconds);
@@ -57,6 +57,12 @@ function marking(
     deletionGracePeriodSeconds: grace,
     ...(finalizers.length > 0 ? { finalizers: [...finalizers] } : {}),
   };
+}
+
+/** A finalizer of an earlier request has decided already. */
+function defaultPolicy(def: ResourceDef, stored: readonly string[]): DeleteRequest['propagationPolicy'] {
+  if (!def.orphansByDefault || stored.includes(foreground) || stored.includes(orphan)) return undefined;
+  return 'Orphan';
 }
 
 /**

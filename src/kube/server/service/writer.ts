@@ -255,6 +255,8 @@ export class Writer {
       if (asked && table.get(current.key) !== current) continue;
       this.#validateInProcess(def, undefined, pending, request);
       const result = await this.#remove(def, table, current, request, pending.now);
+      const { warning } = def.orphansByDefault ?? {};
+      if (warning !== undefined && request.propagationPolicy === undefined) warnings.push(warning);
       if (!isForeign(def, result.object)) return { ...result, warnings };
       const shown = await inVersionOrAsStored(def, result.object as UntypedObject);
       return { ...served(shown), removed: result.removed, warnings };
