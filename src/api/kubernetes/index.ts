@@ -6,6 +6,7 @@ import { certificateSigningRequests } from './certificates.ts';
 import { configMaps, namespaces, podTemplates, secrets, serviceAccounts } from './core.ts';
 import { podDisruptionBudgets } from './disruption-budgets.ts';
 import { events } from './events.ts';
+import { eventsV1 } from './events-v1.ts';
 import { ingressClasses, ingresses } from './ingress.ts';
 import { leases } from './leases.ts';
 import { limitRanges } from './limit-ranges.ts';
@@ -35,6 +36,7 @@ export * from './certificates.ts';
 export * from './core.ts';
 export * from './disruption-budgets.ts';
 export * from './events.ts';
+export * from './events-v1.ts';
 export * from './ingress.ts';
 export * from './leases.ts';
 export * from './limit-ranges.ts';
@@ -59,6 +61,7 @@ export const kubernetesResources: readonly ResourceDef[] = [
   secrets,
   serviceAccounts,
   events,
+  eventsV1,
   nodes,
   podTemplates,
   persistentVolumes,

@@ -1,6 +1,6 @@
 /** Label and field selectors (apimachinery pkg/labels and pkg/fields). */
 import type { KubeObject } from '../../../api/object.ts';
-import type { ResourceDef } from '../../../api/resource.ts';
+import { qualifiedName, storedAs, type ResourceDef } from '../../../api/resource.ts';
 import { badRequest } from './errors.ts';
 
 export type Matcher = (object: KubeObject) => boolean;
@@ -214,11 +214,13 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
   const tests: Matcher[] = [];
   let name: string | undefined;
   let namespace: string | undefined;
-  const resource = def.group ? `${def.plural}.${def.group}` : def.plural;
+  // Objects are looked at as they are stored.
+  const resource = qualifiedName(storedAs(def));
   for (const term of splitTerms(text)) {
     const match = /^([^=!]+?)\s*(!=|==|=)\s*([\s\S]*)$/.exec(term.trim());
     if (!match) throw badRequest(`invalid selector: '${text}'; can't understand '${term}'`);
-    const [, path = '', operator, raw = ''] = match;
+    const [, given = '', operator, raw = ''] = match;
+    const path = def.group === 'events.k8s.io' ? coreEventField(given) : given;
     const value = unescape(raw);
     const known =
       path === 'metadata.name' ||
@@ -239,6 +241,13 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
 }
 
 /** At the commas that no backslash takes for a value. */
+/** A field of an event of events.k8s.io as core/v1, which is stored, has it. */
+function coreEventField(path: string): string {
+  return path
+    .replace(/^regarding\./, 'involvedObject.')
+    .replace(/^reportingController$/, 'reportingComponent');
+}
+
 function splitTerms(text: string): string[] {
   const terms = text.match(/(?:\\[\s\S]|[^\\,]|\\$)+/g) ?? [];
   return terms.filter((term) => term.trim() !== '');

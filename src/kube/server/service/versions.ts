@@ -1,6 +1,6 @@
 /** Objects in the version that a client asked for, whatever version the store keeps them in. */
 import type { KubeObject, UntypedObject } from '../../../api/object.ts';
-import { apiVersionOf, storedAs, type ResourceDef } from '../../../api/resource.ts';
+import { apiVersionOf, storedAs, type Conversion, type ResourceDef } from '../../../api/resource.ts';
 import { applyDefaults, prune, resourceSchema } from '../../../api/structural.ts';
 import { eventLine, StoreEvent } from '../../store/record.ts';
 import { served } from './reads.ts';
@@ -13,8 +13,15 @@ export function isForeign(def: ResourceDef, object: KubeObject): boolean {
 
 /** The object in the definition's version; itself when it is that already. A promise only when somebody must be asked. */
 export function inVersion(def: ResourceDef, object: UntypedObject): UntypedObject | Promise<UntypedObject> {
-  if (!isForeign(def, object)) return object;
-  const converted = convertAll(def, [object]);
+  return isForeign(def, object) ? convertOne(def.conversion, def, object) : object;
+}
+
+function convertOne(
+  conversion: Conversion | undefined,
+  to: ResourceDef,
+  object: UntypedObject,
+): UntypedObject | Promise<UntypedObject> {
+  const converted = convertAll(conversion, to, [object]);
   return converted instanceof Promise ? converted.then(firstOf) : firstOf(converted);
 }
 
@@ -29,7 +36,8 @@ export function inVersionOrAsStored(
 
 /** The object as it is to be stored. */
 export function forStore(def: ResourceDef, object: UntypedObject): UntypedObject | Promise<UntypedObject> {
-  return inVersion(storedAs(def), object);
+  const to = storedAs(def);
+  return object.apiVersion === apiVersionOf(to) ? object : convertOne(def.conversion, to, object);
 }
 
 function firstOf(objects: readonly UntypedObject[]): UntypedObject {
@@ -39,11 +47,12 @@ function firstOf(objects: readonly UntypedObject[]): UntypedObject {
 }
 
 function convertAll(
-  def: ResourceDef,
+  conversion: Conversion | undefined,
+  to: ResourceDef,
   objects: readonly UntypedObject[],
 ): readonly UntypedObject[] | Promise<readonly UntypedObject[]> {
-  const converted = def.conversion?.convert(objects, def) ?? objects;
-  return converted instanceof Promise ? converted.then((all) => fit(def, all)) : fit(def, converted);
+  const converted = conversion?.convert(objects, to) ?? objects;
+  return converted instanceof Promise ? converted.then((all) => fit(to, all)) : fit(to, converted);
 }
 
 /** What a version does not know goes, what it defaults comes: the same as if the object had been written in it. */
@@ -79,6 +88,7 @@ export class VersionCache {
     };
     if (missing.length === 0) return finish([]);
     const converted = convertAll(
+      def.conversion,
       def,
       missing.map(({ object }) => object as UntypedObject),
     );
