@@ -111,7 +111,7 @@ describe('answers over HTTP', () => {
         const pods = list.items[0]?.versions[0]?.resources.find(({ resource }) => resource === 'pods');
         assert.deepEqual(
           pods?.subresources?.map(({ subresource }) => subresource),
-          ['ephemeralcontainers', 'log', 'status'],
+          ['binding', 'ephemeralcontainers', 'eviction', 'log', 'status'],
         );
       }
     });
