@@ -1,6 +1,6 @@
 /** A pod that talks to the Kubernetes API with the token that it finds, on both drivers. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { kubectlSkipReason, ociSkipReason } from '../support/drivers.ts';
@@ -84,6 +84,21 @@ for (const driver of ['process', 'oci'] as const) {
         await output('first'),
         '403 pods is forbidden: User "system:serviceaccount:team:default" cannot list resource "pods" in API group "" in the namespace "team"',
       );
+    });
+
+    it('is found in the audit log, by the name of the pod', async () => {
+      const line = await waitFor('the refusal', () =>
+        readFileSync(join(platform.data, 'audit.log'), 'utf8')
+          .split('\n')
+          .find((text) => text.includes('"code":403')),
+      );
+      const event = JSON.parse(line) as {
+        user: { username: string; extra: Record<string, string[]> };
+        objectRef: Record<string, string>;
+      };
+      assert.equal(event.user.username, 'system:serviceaccount:team:default');
+      assert.deepEqual(event.user.extra['authentication.kubernetes.io/pod-name'], ['first']);
+      assert.deepEqual(event.objectRef, { resource: 'pods', namespace: 'team', apiVersion: 'v1' });
     });
 
     it('is answered once a role allows it', async () => {

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { KubeConfig } from '@kubernetes/client-node';
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock, type Clock } from '../../src/base/clock.ts';
 import type { Pod } from '../../src/api/pods.ts';
 import { makeApiEnvironment, makePodKubeconfig } from '../../src/node/api-environment.ts';
 import { PodTokens } from '../../src/node/pod-tokens.ts';
 import type { TokenSource } from '../../src/node/volume-files.ts';
+import { waitFor } from '../support/wait.ts';
+import { startTestNode } from './support.ts';
 
 const request = (uid: string, expirationSeconds = 1000, audience?: string) => ({
   namespace: 'default',
@@ -58,6 +60,62 @@ describe('tokens of pods', () => {
     );
     assert.equal(await tokens.get(request('a')), 't');
     assert.equal(asked, 2);
+  });
+});
+
+/** Real time, of which parts can be left out. */
+class SkippingClock implements Clock {
+  #skipped = 0;
+  readonly #timers = new Set<{ at: number; fn: () => void }>();
+
+  now(): number {
+    return Date.now() + this.#skipped;
+  }
+
+  after(ms: number, fn: () => void): () => void {
+    const timer = { at: this.now() + ms, fn };
+    this.#timers.add(timer);
+    const real = setTimeout(() => this.#run(timer), ms);
+    real.unref();
+    return () => {
+      clearTimeout(real);
+      this.#timers.delete(timer);
+    };
+  }
+
+  skip(ms: number): void {
+    this.#skipped += ms;
+    const due = [...this.#timers].filter(({ at }) => at <= this.now());
+    for (const timer of due) this.#run(timer);
+  }
+
+  #run(timer: { at: number; fn: () => void }): void {
+    if (this.#timers.delete(timer)) timer.fn();
+  }
+}
+
+describe('the files of a pod that runs', () => {
+  it('get new tokens before the old ones end', async () => {
+    const clock = new SkippingClock();
+    let made = 0;
+    const node = await startTestNode('process', { clock, token: () => Promise.resolve(`t${++made}`) });
+    try {
+      const token = { path: 'token', expirationSeconds: 600 };
+      const { metadata } = await node.run('keeps', {
+        containers: [{ name: 'a', image: 'script', args: ['setInterval(() => {}, 1000)'] }],
+        volumes: [{ name: 'v', projected: { sources: [{ serviceAccountToken: token }] } }],
+      });
+      await node.until('keeps', 'it runs', (pod) => pod.status?.phase === 'Running');
+      const path = join(node.dataDir, 'node/pods', metadata.uid ?? '', 'volumes/v/token');
+      assert.equal(readFileSync(path, 'utf8'), 't1');
+      clock.skip(470_000);
+      clock.skip(30_000);
+      await waitFor('a new token', () => readFileSync(path, 'utf8') === 't2');
+      clock.skip(30_000);
+      assert.equal(made, 2);
+    } finally {
+      await node.close();
+    }
   });
 });
 
