@@ -103,7 +103,7 @@ export async function decodePatch(
   const type = media !== undefined && accepted.includes(media) ? patchTypes[media] : undefined;
   if (!type) throw unknownFormat(accepted);
   try {
-    return { type, body: type === 'apply' ? await parseYaml(body, faults) : parseJson(body, faults) };
+    return { type, body: type === 'apply' ? await parseApplied(body, faults) : parseJson(body, faults) };
   } catch (error) {
     const what = type === 'apply' ? 'error decoding YAML' : 'error decoding patch';
     throw new ApiError('BadRequest', `${what}: ${messageOf(error)}`);
@@ -146,6 +146,22 @@ function utf8(body: Buffer): string {
     throw new Error('the body is not valid UTF-8');
   }
 }
+
+/** JSON is YAML, too, and what nearly every client sends to be applied: its own parser is many times quicker. */
+async function parseApplied(body: Buffer, faults: string[] | undefined): Promise<unknown> {
+  if (body[0] === openingBrace) {
+    try {
+      const repeated: string[] = [];
+      const value = parseJson(body, repeated);
+      if (repeated.length === 0) return value;
+    } catch {
+      // YAML in flow style, or a fault: either is for the other parser to tell.
+    }
+  }
+  return parseYaml(body, faults);
+}
+
+const openingBrace = 0x7b;
 
 /**
  * One YAML document, by the rules of YAML 1.1 that Kubernetes' decoder follows (`yes` is true), without the types that
