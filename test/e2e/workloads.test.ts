@@ -91,6 +91,39 @@ for (const driver of ['process', 'oci'] as const) {
       });
     }
 
+    it('gives the pods of a StatefulSet disks of their own, which outlive them', async () => {
+      const script =
+        "const fs = require('fs'); fs.appendFileSync('/data/log', process.env.HOSTNAME + ' '); console.log(fs.readFileSync('/data/log', 'utf8')); setInterval(() => {}, 1000)";
+      await platform.apply(`
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: disk}
+spec:
+  replicas: 2
+  serviceName: disk
+  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}
+  selector: {matchLabels: {app: disk}}
+  template:
+    metadata: {labels: {app: disk}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: app, image: ${image}, command: [node, -e, ${JSON.stringify(script)}], volumeMounts: [{name: data, mountPath: /data}]}
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+`);
+      await kubectl('rollout status statefulset/disk --timeout=60s');
+      await kubectl('delete pod disk-1 --now');
+      const log = await waitFor('the pod again', async () => {
+        const { stdout } = await platform.tryKubectl(['logs', 'disk-1']);
+        return stdout.includes('disk-1 disk-1') && stdout.trim();
+      });
+      assert.equal(log, 'disk-1 disk-1');
+      await kubectl('delete statefulset disk');
+      await waitFor('the claims to go', async () => (await kubectl('get pvc -o name')) === '');
+    });
+
     it('gives the pods of an Indexed Job their index and host name', async () => {
       const script = 'console.log(process.env.JOB_COMPLETION_INDEX + " " + process.env.HOSTNAME)';
       await platform.apply(

@@ -128,7 +128,7 @@ export function statefulSetIssues(
   old: StatefulSetSpec | undefined,
 ): Issue[] {
   // A changed selector is among the changes that are told together.
-  const issues = workloadIssues(spec, undefined, 'statefulset');
+  const issues = workloadIssues(spec && withClaims(spec), undefined, 'statefulset');
   if (!spec) return issues;
   const policy = spec.podManagementPolicy;
   if (policy !== undefined && policy !== 'OrderedReady' && policy !== 'Parallel') {
@@ -153,6 +153,17 @@ export function statefulSetIssues(
     }
   }
   return issues;
+}
+
+/** With the volumes that its pods will have: each claim template makes one. */
+function withClaims(spec: StatefulSetSpec): StatefulSetSpec {
+  const pod = spec.template?.spec;
+  if (!pod) return spec;
+  const volumes = pod.volumes ?? [];
+  const claimed = (spec.volumeClaimTemplates ?? [])
+    .map(({ metadata }) => ({ name: metadata?.name ?? '', emptyDir: {} }))
+    .filter(({ name }) => !volumes.some((volume) => volume.name === name));
+  return { ...spec, template: { ...spec.template, spec: { ...pod, volumes: [...volumes, ...claimed] } } };
 }
 
 function updateStrategyIssues(strategy: StatefulSetSpec['updateStrategy']): Issue[] {

@@ -74,6 +74,19 @@ describe('stateful sets', () => {
     it(`check ${what}`, () => assert.deepEqual(faults(statefulSets, made('StatefulSet', spec)), expected));
   }
 
+  it('may mount what their claim templates make', () => {
+    const mounting = (name: string): object => {
+      const volumeMounts = [{ name, mountPath: '/data' }];
+      const spec = { containers: [{ name: 'app', image: 'a:1', volumeMounts }] };
+      const claim = { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'] } };
+      return made('StatefulSet', { template: { ...template, spec }, volumeClaimTemplates: [claim] });
+    };
+    assert.deepEqual(faults(statefulSets, mounting('data')), []);
+    assert.deepEqual(faults(statefulSets, mounting('other')), [
+      'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "other"',
+    ]);
+  });
+
   it('let only some of their spec be changed', () => {
     const old = admitted(statefulSets, made('StatefulSet'));
     const change = (spec: object): string[] =>
