@@ -40,23 +40,30 @@ export function deepEqual(a: unknown, b: unknown): boolean {
     if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
     return a.every((item, i) => deepEqual(item, b[i]));
   }
-  const left = a as Record<string, unknown>;
-  const right = b as Record<string, unknown>;
-  for (const key of Object.keys(left)) if (!deepEqual(left[key], right[key])) return false;
-  for (const key of Object.keys(right)) if (right[key] !== undefined && left[key] === undefined) return false;
+  const left = a as Members;
+  const right = b as Members;
+  for (const key of Object.keys(left)) if (!deepEqual(left[key], own(right, key))) return false;
+  for (const key of Object.keys(right)) {
+    if (right[key] !== undefined && own(left, key) === undefined) return false;
+  }
   return true;
 }
 
 type Members = Readonly<Record<string, unknown>>;
+
+/** A member of its own: `constructor` must not find what every object inherits. */
+function own(members: Members, key: string): unknown {
+  return Object.hasOwn(members, key) ? members[key] : undefined;
+}
 
 /** The JSON merge patch (RFC 7396) that turns `before` into `after`, or undefined when they are equal. */
 export function mergePatchOf(before: unknown, after: unknown): unknown {
   if (deepEqual(before, after)) return undefined;
   if (!isMembers(before) || !isMembers(after)) return after;
   const patch: Record<string, unknown> = {};
-  for (const key of Object.keys(before)) if (after[key] === undefined) patch[key] = null;
+  for (const key of Object.keys(before)) if (own(after, key) === undefined) patch[key] = null;
   for (const key of Object.keys(after)) {
-    const member = mergePatchOf(before[key], after[key]);
+    const member = mergePatchOf(own(before, key), after[key]);
     if (member !== undefined) patch[key] = member;
   }
   return patch;

@@ -15,6 +15,8 @@ describe('JSON values', () => {
 
   it('are equal when they differ in absent members only', () => {
     assert.ok(deepEqual({ a: 1, b: undefined }, { a: 1 }));
+    assert.ok(!deepEqual({}, { constructor: 'a' }), 'what every object inherits is no member');
+    assert.ok(!deepEqual({ toString: 'a' }, {}));
     assert.ok(!deepEqual({ a: 1 }, { a: 1, b: null }));
     assert.ok(!deepEqual([], {}));
   });

@@ -306,6 +306,75 @@ test('JSON patch: all operations or none, and failures in the words that Go clie
   );
 });
 
+test('JSON patch: indices from the end, null for what is absent, and values left out, as in Go', () => {
+  const target = { list: ['a', 'b', 'c'], nested: [[1], [2]] };
+  const table: readonly [object, object][] = [
+    [
+      { op: 'remove', path: '/list/-1' },
+      { ...target, list: ['a', 'b'] },
+    ],
+    [
+      { op: 'replace', path: '/list/-3', value: 'x' },
+      { ...target, list: ['x', 'b', 'c'] },
+    ],
+    [
+      { op: 'add', path: '/list/-1', value: 'x' },
+      { ...target, list: ['a', 'b', 'c', 'x'] },
+    ],
+    [
+      { op: 'add', path: '/list/-4', value: 'x' },
+      { ...target, list: ['x', 'a', 'b', 'c'] },
+    ],
+    [
+      { op: 'add', path: '/nested/-1/-2', value: 0 },
+      { ...target, nested: [[1], [0, 2]] },
+    ],
+    [
+      { op: 'move', from: '/list/-1', path: '/list/0' },
+      { ...target, list: ['c', 'a', 'b'] },
+    ],
+    [{ op: 'test', path: '/absent', value: null }, target],
+    [{ op: 'test', path: '/absent' }, target],
+    [
+      { op: 'add', path: '/new' },
+      { ...target, new: null },
+    ],
+  ];
+  for (const [operation, result] of table) assert.deepEqual(jsonPatch(target, [operation]), result);
+  for (const path of ['/list/-4', '/list/-5', '/nested/-3/0', '/nested/-1/-9']) {
+    assert.throws(() => jsonPatch(target, [{ op: 'remove', path }]), { code: 422 }, path);
+  }
+  assert.throws(() => jsonPatch(target, [{ op: 'test', path: '/list', value: null }]), { code: 422 });
+});
+
+test('property: JSON patches that say how to go from one document to another arrive there, and change nothing else', () => {
+  fc.assert(
+    fc.property(document, document, (from, to) => {
+      const before = JSON.stringify(from);
+      const operations = [
+        ...Object.keys(from).map((name) => ({ op: 'test', path: `/${name}`, value: from[name] })),
+        ...Object.keys(from)
+          .filter((name) => !(name in to))
+          .map((name) => ({ op: 'remove', path: `/${name}` })),
+        ...Object.entries(to).map(([name, value]) => ({ op: 'add', path: `/${name}`, value })),
+      ];
+      assert.ok(deepEqual(jsonPatch(from, operations), to));
+      assert.equal(JSON.stringify(from), before);
+    }),
+  );
+});
+
+test('property: merge patches of different members may come in any order', () => {
+  fc.assert(
+    fc.property(document, document, document, (from, one, two) => {
+      const other = Object.fromEntries(Object.entries(two).filter(([name]) => !(name in one)));
+      assert.ok(
+        deepEqual(mergePatch(mergePatch(from, one), other), mergePatch(mergePatch(from, other), one)),
+      );
+    }),
+  );
+});
+
 test('JSON patch: copies cannot blow a small request up', () => {
   const copies = Array.from({ length: 60 }, (_, i) => ({ op: 'copy', from: '/a', path: `/a/c${i}` }));
   assert.throws(

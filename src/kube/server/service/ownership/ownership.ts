@@ -124,9 +124,11 @@ export function equalButTimesOfEntries(next: KubeObject, stored: KubeObject): bo
 function equalBut(name: string, a: object, b: object): boolean {
   const left = a as Readonly<Record<string, unknown>>;
   const right = b as Readonly<Record<string, unknown>>;
-  for (const key in left) if (key !== name && !deepEqual(left[key], right[key])) return false;
+  const own = (members: Readonly<Record<string, unknown>>, key: string): unknown =>
+    Object.hasOwn(members, key) ? members[key] : undefined;
+  for (const key in left) if (key !== name && !deepEqual(left[key], own(right, key))) return false;
   for (const key in right) {
-    if (key !== name && right[key] !== undefined && left[key] === undefined) return false;
+    if (key !== name && right[key] !== undefined && own(left, key) === undefined) return false;
   }
   return true;
 }

@@ -26,7 +26,8 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
   let document: unknown = structuredClone(target);
   let copied = 0;
   for (const given of structuredClone(patch) as unknown[]) {
-    const operation = checkOperation(given);
+    const operation = placed(document, checkOperation(given));
+    if (operation.op === 'test' && operation.value === null && isMissing(document, operation.path)) continue;
     if (operation.op === 'copy') {
       copied += copySize(document, operation.from);
       if (copied > maxCopied) {
@@ -65,6 +66,58 @@ function checkOperation(operation: unknown): Operation {
     }
   }
   return operation as unknown as Operation;
+}
+
+/**
+ * The operation with plain indices, and a value. As in Go's implementation a negative index counts from the end (`-1` is
+ * the last item, or the place behind it for `add`), and an operation without a value means null.
+ */
+function placed(document: unknown, operation: Operation): Operation {
+  const { op } = operation;
+  const inserts = op === 'add' || op === 'move' || op === 'copy';
+  const result = { ...operation, path: plainPointer(document, operation.path, inserts) } as Operation;
+  if ((result.op === 'move' || result.op === 'copy') && 'from' in operation) {
+    result.from = plainPointer(document, operation.from, false);
+  }
+  if (
+    (result.op === 'add' || result.op === 'replace' || result.op === 'test') &&
+    result.value === undefined
+  ) {
+    result.value = null;
+  }
+  return result;
+}
+
+function plainPointer(document: unknown, pointer: string, inserts: boolean): string {
+  if (!/\/-\d/.test(pointer)) return pointer;
+  const tokens = pointer.split('/');
+  let at: unknown = document;
+  for (const [i, token] of tokens.entries()) {
+    if (i === 0) continue;
+    if (Array.isArray(at) && /^-\d{1,9}$/.test(token)) {
+      const length = inserts && i === tokens.length - 1 ? at.length + 1 : at.length;
+      const index = length + Number(token);
+      // Before the first: left as it is, for the operation to refuse.
+      if (index < 0) return pointer;
+      tokens[i] = String(index);
+    }
+    at = childOf(at, tokens[i] ?? '');
+  }
+  return tokens.join('/');
+}
+
+function childOf(value: unknown, token: string): unknown {
+  if (Array.isArray(value)) return /^\d+$/.test(token) ? (value[Number(token)] as unknown) : undefined;
+  const name = token.replaceAll('~1', '/').replaceAll('~0', '~');
+  return isMembers(value) && Object.hasOwn(value, name) ? value[name] : undefined;
+}
+
+/** Whether a member is absent from a map that is there. */
+function isMissing(document: unknown, pointer: string): boolean {
+  const [, ...tokens] = pointer.split('/');
+  const last = tokens.pop();
+  const parent = tokens.reduce(childOf, document);
+  return last !== undefined && isMembers(parent) && childOf(parent, last) === undefined;
 }
 
 function step(document: unknown, operation: Operation): unknown {

@@ -46,7 +46,7 @@ export function askOracle(schema: string, requests: readonly OracleRequest[]): O
   const directory = mkdtempSync(join(tmpdir(), 'knapsack-oracle-'));
   try {
     const program = join(directory, 'oracle');
-    const env = { ...process.env, GO111MODULE: 'off', GOPATH: gopath, GOFLAGS: '', GOCACHE: directory };
+    const env = { ...process.env, GO111MODULE: 'off', GOPATH: gopath, GOFLAGS: '' };
     execFileSync(compiler, ['build', '-o', program, join(import.meta.dirname, 'main.go')], { env });
     const input = [{ schema }, ...requests].map((line) => `${JSON.stringify(line)}\n`).join('');
     const output = execFileSync(program, { input, maxBuffer: 1 << 30 }).toString();
