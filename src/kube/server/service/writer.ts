@@ -77,10 +77,7 @@ export class Writer {
   readonly #webhooks: WebhookStage | undefined;
 
   readonly #view = <T extends KubeObject>(def: ResourceDef<T>, namespace?: string): T[] =>
-    this.#reads
-      .table(def)
-      .records(namespace)
-      .map((record) => record.object as T);
+    this.#reads.table(def).objects(namespace) as T[];
 
   constructor(options: WriterOptions) {
     this.#store = options.store;
