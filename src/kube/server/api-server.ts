@@ -5,6 +5,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from '../../base/log.ts';
 import { KnapsackError, messageOf, systemCode } from '../../base/errors.ts';
 import { nodeMetrics, podMetrics, type MetricsSource } from '../../api/kubernetes/metrics.ts';
+import { timestamp } from '../../api/object.ts';
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
 import type { StoreSnapshot } from '../store/store.ts';
@@ -17,10 +18,11 @@ import { makeIssuerDocuments } from './authentication/issuer-documents.ts';
 import { attributesOf } from './authorization/attributes.ts';
 import { forbidden } from './authorization/authorizer.ts';
 import { ClientGone } from './body.ts';
-import { ApiCatalog, reviewVerbs } from './catalog.ts';
+import { apiServices, makeApiServices } from './api-services.ts';
+import { ApiCatalog, readVerbs, reviewVerbs } from './catalog.ts';
 import { kubernetesVersion, ServerDocuments } from './documents.ts';
 import { asApiFailure, sendFailure, type Exchange } from './exchange.ts';
-import type { ReadService } from './generated-objects.ts';
+import { GeneratedObjects, type ReadService } from './generated-objects.ts';
 import type { LogSource } from './logs.ts';
 import { MeasuredObjects, measuredVerbs } from './measured-objects.ts';
 import { OpenApiDocuments } from './openapi/index.ts';
@@ -168,8 +170,11 @@ class RequestHandler {
     this.#audit = options.audit;
     this.#takeSnapshot = () => service.snapshot();
     const reviews = makeReviews(access);
-    const generated = new Map<ResourceDef, ReadService>();
-    const verbs = new Map<ResourceDef, readonly string[]>();
+    const created = timestamp(Date.now());
+    const generated = new Map<ResourceDef, ReadService>([
+      [apiServices, new GeneratedObjects(() => makeApiServices(catalog, created))],
+    ]);
+    const verbs = new Map<ResourceDef, readonly string[]>([[apiServices, readVerbs]]);
     const { metrics } = options;
     if (metrics) {
       generated.set(podMetrics, new MeasuredObjects(() => metrics.pods()));

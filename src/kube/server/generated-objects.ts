@@ -1,4 +1,4 @@
-/** Read-only resources whose objects come from code and never change while the process runs, e.g. CRDs. */
+/** Read-only resources whose objects come from code. A watch shows what exists when it begins. */
 import { deepFreeze } from '../../base/json.ts';
 import type { KubeObject } from '../../api/object.ts';
 import { apiVersionOf, type ResourceDef } from '../../api/resource.ts';
