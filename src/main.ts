@@ -1,5 +1,4 @@
 /** The composition: which parts run in this process and how they meet. Nothing else wires. */
-import { existsSync, mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from './base/clock.ts';
@@ -62,8 +61,7 @@ import { podActionHandlers } from './kube/server/pod-actions/index.ts';
 import { podStreamHandlers } from './kube/server/pod-streams/index.ts';
 import { ApiService } from './kube/server/service/service.ts';
 import { AdmissionWebhooks } from './kube/server/webhooks/index.ts';
-import { sqliteBackend } from './kube/store/sqlite.ts';
-import { Store } from './kube/store/store.ts';
+import { openStore, type OpeningStore } from './kube/store/open.ts';
 import { startNodeAgent, type NodeAgent } from './node/agent.ts';
 import { makeApiEnvironment, makePodKubeconfig, type ApiAddress } from './node/api-environment.ts';
 import { dataReader } from './node/data-reader.ts';
@@ -82,6 +80,8 @@ export interface Listen {
 export interface PlatformOptions {
   /** The data directory. */
   readonly data: string;
+  /** The store of that directory, when it is being opened already. */
+  readonly store?: OpeningStore;
   readonly driver: 'auto' | 'oci' | 'process';
   readonly api: Listen;
   readonly gateway: Listen;
@@ -151,10 +151,8 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     since = now;
   };
 
-  const storeDirectory = join(data, 'store');
-  const firstRun = !existsSync(storeDirectory);
-  mkdirSync(storeDirectory, { recursive: true, mode: 0o700 });
-  const store = await Store.open(sqliteBackend(storeDirectory));
+  const { isNew: firstRun, opened } = options.store ?? openStore(join(data, 'store'));
+  const store = await opened;
   closers.defer(() => store.close());
   options.owned?.();
   const access = makeAccess({ store, clock, key: ensureTokenKey(join(data, 'pki')) });

@@ -182,10 +182,14 @@ async function runForeground(
   const stopping = stopSignal(io);
   const identity = identifyProcess(process.pid);
 
+  // Its thread opens the store while this one loads everything else.
+  const { openStore } = await import('../../kube/store/open.ts');
+  const store = openStore(join(data, 'store'));
   const { startPlatform } = await import('../../main.ts');
   try {
     const platform = await startPlatform({
       data,
+      store,
       driver: options['driver'] as 'auto' | 'oci' | 'process',
       ...listen,
       audit: options['audit'] as 'none' | 'writes' | 'all',
