@@ -3,13 +3,11 @@
  * line of JSON when it serves: `{"port":…,"kubeconfig":…}`. SIGTERM ends it in order.
  */
 import { join } from 'node:path';
-import { sqliteBackend } from '../../src/kube/store/sqlite.ts';
-import { Store } from '../../src/kube/store/store.ts';
+import { openStore } from '../../src/kube/store/open.ts';
 
 const [, , data = '', port = '0'] = process.argv;
 // The store opens in its thread while this one loads everything else.
-const opening = Store.open(sqliteBackend(join(data, 'store')));
-opening.catch(() => undefined);
+const { opened } = openStore(join(data, 'store'));
 const [
   { systemClock },
   { silentLogger },
@@ -41,7 +39,7 @@ const [
   import('../../src/kube/server/service/service.ts'),
   import('../../src/kube/server/webhooks/index.ts'),
 ]);
-const store = await opening;
+const store = await opened;
 const access = makeAccess({ store, clock: systemClock, key: ensureTokenKey(join(data, 'pki')) });
 const webhooks = new AdmissionWebhooks({ store, log: silentLogger });
 const service = new ApiService({ store, resources, clock: systemClock, plugins: admissionPlugins, webhooks });
