@@ -45,7 +45,7 @@ export interface NodeAgentOptions {
   readonly informers: Informers;
   readonly clock: Clock;
   readonly log: Logger;
-  /** The agent keeps everything below `<dataDir>/node`. */
+  /** The agent keeps everything below `<dataDir>/node`; volumes that were made for claims are in `<dataDir>/volumes`. */
   readonly dataDir: string;
   readonly nodeName: string;
   readonly driver: DriverChoice;
@@ -177,7 +177,7 @@ class Agent implements NodeAgent {
       readData: dataReader(client, options.informers, clock),
       token: this.#tokens?.get,
       kubeconfig: driver.name === 'process' ? options.kubeconfig : undefined,
-      claims: claimSource(client),
+      claims: claimSource(client, join(options.dataDir, 'volumes')),
       beforeStop: options.beforeStop,
       announce: options.announce,
       podsDir: this.#podsDir,

@@ -1,7 +1,9 @@
 /** What the pods of this node want of PersistentVolumeClaims: whether they can start, and where the data is. */
+import { join } from 'node:path';
 import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
 import {
   classNameOf,
+  isProvisionedHere,
   persistentVolumeClaims,
   persistentVolumes,
   storageClasses,
@@ -93,8 +95,8 @@ function claimNames(pod: Pod): string[] {
   return (pod.spec?.volumes ?? []).flatMap((volume) => claimNameOf(pod, volume) ?? []);
 }
 
-/** Reads claim and volume when a pod is prepared. */
-export function claimSource(client: Client): ClaimSource {
+/** Reads claim and volume when a pod is prepared. `volumesDir`: where the provisioner of this machine makes volumes. */
+export function claimSource(client: Client, volumesDir: string): ClaimSource {
   return async (namespace, name) => {
     const fail = (why: string): never => {
       throw new KnapsackError('NODE_CONTAINER_CONFIG', why);
@@ -102,7 +104,9 @@ export function claimSource(client: Client): ClaimSource {
     try {
       const claim = await client.get(persistentVolumeClaims, { namespace, name });
       const { volumeName = '' } = claim.spec ?? {};
-      const { spec } = await client.get(persistentVolumes, { name: volumeName });
+      const volume = await client.get(persistentVolumes, { name: volumeName });
+      const { spec } = volume;
+      if (isProvisionedHere(volume)) return { path: join(volumesDir, volumeName), type: 'DirectoryOrCreate' };
       if (spec?.volumeMode === 'Block')
         fail(`claim "${name}" is for a block device, which this node has none of`);
       return (

@@ -8,8 +8,10 @@ import { silentLogger } from '../../src/base/log.ts';
 import { resources } from '../../src/api/registry.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import {
+  hostPathProvisioner,
   persistentVolumeClaims,
   persistentVolumes,
+  provisionedByAnnotation,
   storageClasses,
 } from '../../src/api/kubernetes/storage.ts';
 import type { Pod } from '../../src/api/pods.ts';
@@ -41,7 +43,7 @@ for (const driver of ['process', 'oci'] as const) {
       const { client } = node.api;
       informers = new SharedInformers({ client, clock: systemClock, log: silentLogger });
       const env = { client, informers, clock: systemClock, log: silentLogger };
-      cluster = await startCluster(env, { resources, volumesDir: join(root, 'volumes') });
+      cluster = await startCluster(env, { resources, volumesDir: join(node.dataDir, 'volumes') });
       await client.create(storageClasses, makeDefaultClass());
     });
     after(async () => {
@@ -103,6 +105,27 @@ for (const driver of ['process', 'oci'] as const) {
       );
       await succeeded('user');
       assert.equal(await node.logs('user'), 'lines: user\n');
+    });
+
+    it('a volume that was made here is found where the data directory is now', async () => {
+      const name = 'pvc-moved';
+      const path = join(node.dataDir, 'volumes', name);
+      mkdirSync(path, { recursive: true });
+      writeFileSync(join(path, 'lines'), 'moved\n');
+      await node.api.client.create(persistentVolumes, {
+        apiVersion: 'v1',
+        kind: 'PersistentVolume',
+        metadata: { name, annotations: { [provisionedByAnnotation]: hostPathProvisioner } },
+        spec: {
+          capacity: { storage: '1Gi' },
+          accessModes: ['ReadWriteOnce'],
+          hostPath: { path: `/elsewhere/volumes/${name}` },
+        },
+      });
+      await claim('moved', { storageClassName: '', volumeName: name });
+      await node.run('mover', makeSpec('moved', 'mover'));
+      await succeeded('mover');
+      assert.equal(await node.logs('mover'), 'lines: moved mover\n');
     });
 
     it('a pod waits for its claim, and says for what', async () => {

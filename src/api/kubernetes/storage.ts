@@ -14,6 +14,9 @@ export type StorageClass = KubernetesObject<'storage.v1.StorageClass'>;
 export const claimProtection = 'kubernetes.io/pvc-protection';
 export const volumeProtection = 'kubernetes.io/pv-protection';
 export const defaultClassAnnotation = 'storageclass.kubernetes.io/is-default-class';
+/** The provisioner of this machine, and the annotation by which volumes tell who made them. */
+export const hostPathProvisioner = 'knapsack.dev/host-path';
+export const provisionedByAnnotation = 'pv.kubernetes.io/provisioned-by';
 const betaClassAnnotation = 'volume.beta.kubernetes.io/storage-class';
 
 const accessModes: Record<string, string> = {
@@ -64,6 +67,17 @@ function sizeIssues(size: string | undefined, path: string): Issue[] {
 /** The class that a volume or claim names; '' for none. */
 export function classNameOf(object: PersistentVolume | PersistentVolumeClaim): string {
   return object.metadata.annotations?.[betaClassAnnotation] ?? object.spec?.storageClassName ?? '';
+}
+
+/**
+ * The volume is a directory of its own name among those that the provisioner of this machine makes. Where they are is not
+ * asked of the volume: a data directory may have moved since.
+ */
+export function isProvisionedHere({ metadata, spec }: PersistentVolume): boolean {
+  return (
+    metadata.annotations?.[provisionedByAnnotation] === hostPathProvisioner &&
+    spec?.hostPath?.path.split('/').at(-1) === metadata.name
+  );
 }
 
 // ---- PersistentVolume ------------------------------------------------------------------------------------------

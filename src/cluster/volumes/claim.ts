@@ -9,6 +9,8 @@ import {
   claimProtection,
   classNameOf,
   defaultClass,
+  hostPathProvisioner,
+  isProvisionedHere,
   persistentVolumeClaims,
   persistentVolumes,
   storageClasses,
@@ -27,7 +29,7 @@ import {
 } from '../../kube/controller/controller.ts';
 import type { EventRecorder } from '../../kube/controller/recorder.ts';
 import { writeStatus } from '../../kube/controller/write-status.ts';
-import { hostPathProvisioner, type HostPathVolumes } from './host-path.ts';
+import type { HostPathVolumes } from './host-path.ts';
 import { capacityOf, findVolume, isClaimedBy, isReservedFor, mismatch, requestOf } from './match.ts';
 
 const annotations = {
@@ -142,7 +144,7 @@ class ClaimController implements Controller {
   /** Whether a claim may grow was decided when it was written; a directory has room for it. */
   async #grow(claim: PersistentVolumeClaim, volume: PersistentVolume): Promise<PersistentVolume> {
     const wanted = requestOf(claim);
-    if (!this.#provisioner?.owns(volume) || compareQuantities(wanted, capacityOf(volume)) <= 0) return volume;
+    if (!isProvisionedHere(volume) || compareQuantities(wanted, capacityOf(volume)) <= 0) return volume;
     const spec = { ...volume.spec, capacity: { ...volume.spec?.capacity, storage: wanted } };
     const grown = await this.#env.client.update(persistentVolumes, { ...volume, spec });
     this.#recorder.event(claim, 'Normal', 'VolumeResizeSuccessful', 'Resize volume succeeded');

@@ -2,12 +2,16 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PersistentVolume, PersistentVolumeClaim, StorageClass } from '../../api/kubernetes/storage.ts';
-import { defaultClassAnnotation } from '../../api/kubernetes/storage.ts';
+import {
+  defaultClassAnnotation,
+  hostPathProvisioner,
+  isProvisionedHere,
+  provisionedByAnnotation,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type StorageClass,
+} from '../../api/kubernetes/storage.ts';
 import { requestOf } from './match.ts';
-
-export const hostPathProvisioner = 'knapsack.dev/host-path';
-const provisionedBy = 'pv.kubernetes.io/provisioned-by';
 
 /** The class of claims that name none. A volume is made when the first pod wants it. */
 export function makeDefaultClass(): StorageClass {
@@ -45,7 +49,7 @@ export class HostPathVolumes {
     return {
       apiVersion: 'v1',
       kind: 'PersistentVolume',
-      metadata: { name: volumeName, annotations: { [provisionedBy]: hostPathProvisioner } },
+      metadata: { name: volumeName, annotations: { [provisionedByAnnotation]: hostPathProvisioner } },
       spec: {
         capacity: { storage: requestOf(claim) },
         accessModes: claim.spec?.accessModes ?? [],
@@ -58,17 +62,9 @@ export class HostPathVolumes {
     };
   }
 
-  /** Made by {@link provision} of this data directory: only such a directory is ever deleted. */
-  owns(volume: PersistentVolume): boolean {
-    return (
-      volume.metadata.annotations?.[provisionedBy] === hostPathProvisioner &&
-      volume.spec?.hostPath?.path === this.#pathOf(volume.metadata.name)
-    );
-  }
-
-  /** Deletes the directory with what is in it. */
+  /** Deletes the directory with what is in it. Throws for a volume that was not made by {@link provision}. */
   async delete(volume: PersistentVolume): Promise<void> {
-    if (!this.owns(volume)) throw new Error(`volume ${volume.metadata.name} was not made here`);
+    if (!isProvisionedHere(volume)) throw new Error(`volume ${volume.metadata.name} was not made here`);
     await rm(this.#pathOf(volume.metadata.name), { recursive: true, force: true });
   }
 

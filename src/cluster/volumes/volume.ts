@@ -2,6 +2,7 @@
 import { messageOf } from '../../base/errors.ts';
 import { timestamp } from '../../api/object.ts';
 import {
+  isProvisionedHere,
   persistentVolumeClaims,
   persistentVolumes,
   volumeProtection,
@@ -92,7 +93,7 @@ class VolumeController implements Controller {
     const policy = volume.spec?.persistentVolumeReclaimPolicy;
     if (policy === 'Retain') return;
     if (policy === 'Recycle') return this.#fail(volume, 'VolumeFailedRecycle', 'recycling is not supported');
-    if (!this.#provisioner?.owns(volume)) {
+    if (!this.#provisioner || !isProvisionedHere(volume)) {
       // Whoever made it deletes it, as an external provisioner does; a hand-made path of the machine nobody does.
       const { hostPath, local } = volume.spec ?? {};
       if (!hostPath && !local) return;
