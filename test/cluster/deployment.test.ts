@@ -4,6 +4,8 @@ import { controllerOf } from '../../src/api/object.ts';
 import { events } from '../../src/api/kubernetes/events.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import { deployments, replicaSets, type Deployment } from '../../src/api/kubernetes/workloads.ts';
+import { makeReplicaSet } from '../../src/cluster/resources/replica-set.ts';
+import { admitted } from '../api/kubernetes/support.ts';
 import { waitFor } from '../support/wait.ts';
 import { makeDeployment, startTestCluster, type TestCluster } from './support.ts';
 
@@ -190,6 +192,60 @@ describe('deployments', () => {
       return items[0]?.message;
     });
     assert.match(message, /^Scaled up replica set told-\w+ from 0 to 1$/);
+  });
+
+  it('takes another name when another template has its hash', async () => {
+    const wanted = makeDeployment('clash', { replicas: 1 });
+    const { spec } = admitted(deployments, wanted);
+    assert.ok(spec);
+    // A set of the name that the first would get, and that is not this Deployment's.
+    const other = makeReplicaSet({ ...wanted, spec }, 0, 1);
+    const taken = makeDeployment('other', { image: 'example.com/other:1' }).spec;
+    assert.ok(taken);
+    await cluster.client.create(replicaSets, {
+      ...other,
+      metadata: { name: other.metadata.name, namespace: 'default' },
+      spec: { replicas: 0, selector: taken.selector, template: taken.template },
+    });
+    await cluster.client.create(deployments, wanted);
+    const done = await complete('clash');
+    assert.equal(done.status?.collisionCount, 1);
+    const labelSelector = 'app=clash';
+    const { items } = await cluster.client.list(replicaSets, { namespace: 'default', labelSelector });
+    assert.equal(items.length, 1);
+    assert.notEqual(items[0]?.metadata.name, other.metadata.name);
+  });
+
+  it('hands its annotations and its patience to its newest set', async () => {
+    await cluster.client.create(deployments, makeDeployment('cause'));
+    await complete('cause');
+    const key = { namespace: 'default', name: 'cause' };
+    const annotations = { 'kubernetes.io/change-cause': 'because' };
+    const body = { metadata: { annotations }, spec: { minReadySeconds: 2 } };
+    await cluster.client.patch(deployments, key, { type: 'merge', body });
+    const labelSelector = 'app=cause';
+    const set = await waitFor('the set', async () => {
+      const { items } = await cluster.client.list(replicaSets, { namespace: 'default', labelSelector });
+      return items[0]?.spec?.minReadySeconds === 2 && items[0];
+    });
+    assert.equal(set.metadata.annotations?.['kubernetes.io/change-cause'], 'because');
+    await cluster.client.patch(deployments, key, {
+      type: 'strategic',
+      body: { spec: { template: { metadata: { labels: { v: '2' } } } } },
+    });
+    const started = Date.now();
+    await complete('cause');
+    // Times of conditions are whole seconds: of two seconds at least one is left.
+    assert.ok(Date.now() - started >= 1000, 'a pod is available only after it was ready for a while');
+    // Back to the first template: its set notes which number it had before.
+    await cluster.client.patch(deployments, key, {
+      type: 'strategic',
+      body: { spec: { template: { metadata: { labels: { v: null } } } } },
+    });
+    await complete('cause');
+    const first = await cluster.client.get(replicaSets, { namespace: 'default', name: set.metadata.name });
+    assert.equal(first.metadata.annotations?.['deployment.kubernetes.io/revision'], '3');
+    assert.equal(first.metadata.annotations?.['deployment.kubernetes.io/revision-history'], '1');
   });
 
   it('keeps as many old ReplicaSets as the history asks for', async () => {

@@ -8,6 +8,8 @@ import { controllerRevisions, statefulSets, type StatefulSet } from '../../src/a
 import type { Pod } from '../../src/api/pods.ts';
 import { planStatefulSet } from '../../src/cluster/stateful-set-decisions.ts';
 import { makeStatefulPod } from '../../src/cluster/resources/stateful-set-pod.ts';
+import { templateHash } from '../../src/cluster/resources/template-hash.ts';
+import { admitted } from '../api/kubernetes/support.ts';
 import { waitFor } from '../support/wait.ts';
 import { startTestCluster, type TestCluster } from './support.ts';
 import { endPod, makeTemplate, namespace, waitForEvent } from './workload-support.ts';
@@ -248,6 +250,23 @@ describe('stateful sets', () => {
       await waitForEvent(cluster, 'StatefulSet', 'again', 'RecreatingFailedPod'),
       /^StatefulSet default\/again is recreating failed Pod again-0$/,
     );
+  });
+
+  it('takes another name for a revision when something else has its hash', async () => {
+    const set = makeSet('clash', { replicas: 1 });
+    const template = admitted(statefulSets, set).spec?.template;
+    const hash = templateHash(template, 0);
+    await cluster.client.create(controllerRevisions, {
+      apiVersion: 'apps/v1',
+      kind: 'ControllerRevision',
+      metadata: { name: `clash-${hash}`, namespace },
+      revision: 1,
+      data: { spec: {} },
+    });
+    await cluster.client.create(statefulSets, set);
+    const { status } = await settled('clash', 1);
+    assert.equal(status?.collisionCount, 1);
+    assert.equal(status?.updateRevision, `clash-${templateHash(template, 1)}`);
   });
 
   it('keeps as many revisions as its history asks for, and all that pods have', async () => {

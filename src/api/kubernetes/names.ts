@@ -8,7 +8,7 @@ function expectation(fault: string, example: string, expression: string): string
 }
 
 function exampleList(...examples: string[]): string {
-  return examples.map((example) => `'${example}'`).join(', or ');
+  return examples.map((example) => `'${example}'`).join(',  or ');
 }
 
 const label = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';

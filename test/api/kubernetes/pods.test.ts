@@ -93,7 +93,7 @@ describe('pod defaults', () => {
 
 describe('pod validation', () => {
   const label =
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name', or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
   const cases: [string, object, string[]][] = [
     ['a good pod', pod({}), []],
     ['no containers', pod({ containers: [] }), ['spec.containers: Required value']],
