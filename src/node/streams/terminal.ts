@@ -61,7 +61,8 @@ export class TerminalResizer {
   readonly #stty: string;
   readonly #device: () => string | undefined;
   #size: TerminalSize | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  /** A look or a change is under way. */
+  #isBusy = false;
   #looks = 0;
 
   /** `device`: the path of the terminal, once there is one. */
@@ -73,18 +74,25 @@ export class TerminalResizer {
   set(size: TerminalSize): void {
     this.#size = size;
     this.#looks = 0;
-    if (!this.#timer) this.#apply();
+    if (!this.#isBusy) this.#apply();
   }
 
   #apply(): void {
-    this.#timer = undefined;
     const device = this.#device();
+    const size = this.#size;
+    this.#isBusy = false;
     if (device === undefined) {
-      if (this.#looks++ < looks) this.#timer = setTimeout(() => this.#apply(), lookMs).unref();
+      if (this.#looks++ >= looks) return;
+      this.#isBusy = true;
+      setTimeout(() => this.#apply(), lookMs).unref();
       return;
     }
-    if (!/^\/(?:dev\/pts\/\d+|proc\/\d+\/fd\/0)$/.test(device) || !this.#size) return;
-    // The terminal may just have gone.
-    execFile(this.#stty, ['-F', device, ...sizeSettings(this.#size)], () => undefined);
+    if (!/^\/(?:dev\/pts\/\d+|proc\/\d+\/fd\/0)$/.test(device) || !size) return;
+    this.#isBusy = true;
+    // The terminal may just have gone. One after the other: the last one that was asked for stays.
+    execFile(this.#stty, ['-F', device, ...sizeSettings(size)], () => {
+      this.#isBusy = false;
+      if (this.#size !== size) this.#apply();
+    });
   }
 }

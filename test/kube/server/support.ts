@@ -19,6 +19,8 @@ import { reconcileDefaultRoles } from '../../../src/kube/server/authorization/re
 import { writeKubeconfig } from '../../../src/kube/server/kubeconfig.ts';
 import type { LogSource } from '../../../src/kube/server/logs.ts';
 import { ensurePki, type Pki } from '../../../src/kube/server/pki.ts';
+import { podStreamHandlers } from '../../../src/kube/server/pod-streams/index.ts';
+import type { PodStreamSource } from '../../../src/kube/server/pod-streams/source.ts';
 import { podActionHandlers } from '../../../src/kube/server/pod-actions/index.ts';
 import { memoryBackend } from '../../../src/kube/store/backend.ts';
 import { Store } from '../../../src/kube/store/store.ts';
@@ -64,6 +66,8 @@ export async function startTestServer(
     audit?: Audit;
     /** Default roles and bindings exist. */
     roles?: boolean;
+    /** What exec, attach and port-forward meet. */
+    streams?: PodStreamSource;
   } = {},
 ): Promise<TestServer> {
   const dir = mkdtempSync(join(tmpdir(), 'knapsack-api-'));
@@ -85,6 +89,7 @@ export async function startTestServer(
     subresources: [
       tokenSubresource(new TokenRequests(api.service, access.tokens), clock),
       ...podActionHandlers(api.service, clock),
+      ...(options.streams ? podStreamHandlers(api.service, options.streams) : []),
     ],
     host: '127.0.0.1',
     port: 0,

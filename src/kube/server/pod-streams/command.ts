@@ -40,10 +40,19 @@ export async function runCommand(
   const gone = channels.closed.then(() => (isGone = true));
   const leave = (): void => channels.goAway();
   signal.addEventListener('abort', leave, { once: true });
+  let running: Command | undefined;
+  let size: TerminalSize | undefined;
+  const sized = Promise.withResolvers<void>();
+  channels.onResize((next) => {
+    size = next;
+    sized.resolve();
+    running?.resize(next);
+  });
   try {
-    const size = tty ? await firstSize(channels) : undefined;
+    if (tty) await Promise.race([sized.promise, gone, delay(firstSizeMs)]);
     if (isGone) return;
-    const command = await start(size).catch((error: unknown) => messageOf(error));
+    const given = size;
+    const command = await started(start, given);
     if (typeof command === 'string') {
       await channels.finish({ kind: 'failed', message: command });
       return;
@@ -53,7 +62,8 @@ export async function runCommand(
       connectOutput(command.stderr, channels.stderr),
     ];
     connectInput(channels.stdin, command);
-    channels.onResize((next) => command.resize(next));
+    running = command;
+    if (size && size !== given) command.resize(size);
     await Promise.race([command.ended, gone]);
     if (isGone) {
       command.hangUp();
@@ -66,9 +76,13 @@ export async function runCommand(
   }
 }
 
-async function firstSize(channels: CommandChannels): Promise<TerminalSize | undefined> {
-  const told = new Promise<TerminalSize>((resolve) => channels.onResize(resolve));
-  return Promise.race([told, channels.closed, delay(firstSizeMs)]).then((size) => size ?? undefined);
+/** The command, or why there is none. */
+async function started(start: StartCommand, size: TerminalSize | undefined): Promise<Command | string> {
+  try {
+    return await start(size);
+  } catch (error) {
+    return messageOf(error);
+  }
 }
 
 function connectInput(from: Readable | undefined, { stdin }: Command): void {
@@ -93,7 +107,10 @@ function connectOutput(from: Readable | undefined, to: Writable | undefined): { 
   let hasMoved = false;
   from.on('data', () => (hasMoved = true));
   from.on('error', () => undefined);
-  if (to) from.pipe(to, { end: false });
+  if (to) {
+    from.pipe(to, { end: false });
+    to.once('close', () => from.destroy());
+  }
   const ended = finished(from, { writable: false }).catch(() => undefined);
   return {
     async drained() {
