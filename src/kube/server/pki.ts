@@ -54,6 +54,8 @@ const serverHosts = [
   'kubernetes.default',
   'kubernetes.default.svc',
   'kubernetes.default.svc.cluster.local',
+  // The cluster IP of that Service.
+  '10.96.0.1',
 ];
 
 /**

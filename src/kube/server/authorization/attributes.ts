@@ -1,6 +1,7 @@
 /** What a request asks leave for (kubernetes apiserver `authorizer.Attributes` and `request.RequestInfo`). Pure. */
 import { flag } from '../options.ts';
 import type { User } from '../authentication/user.ts';
+import { selectedName } from '../service/selectors.ts';
 
 /** A verb on a resource. Absent names are empty, as RBAC compares them. */
 export interface ResourceAttributes {
@@ -57,21 +58,16 @@ export function attributesOf(
   const base = { group, version, resource, subresource, namespace: isScoped ? (parts[1] ?? '') : '' };
   const verb = methodVerbs[method] ?? '';
   if (verb === 'get' && subresource === '' && flag(query, 'watch')) {
-    return { ...base, verb: 'watch', name: name || selectedName(query) };
+    return { ...base, verb: 'watch', name: name || nameIn(query) };
   }
   if (name !== '') return { ...base, verb, name };
-  if (verb === 'get') return { ...base, verb: 'list', name: selectedName(query) };
+  if (verb === 'get') return { ...base, verb: 'list', name: nameIn(query) };
   return { ...base, verb: verb === 'delete' ? 'deletecollection' : verb, name };
 }
 
 /** A collection narrowed to one name is as good as that name: a grant for it suffices. */
-function selectedName(query: URLSearchParams): string {
-  // Split and read as the selector's parser does it, which then shows no other object.
-  for (const term of (query.get('fieldSelector') ?? '').split(/(?<!\\),/)) {
-    const match = /^metadata\.name\s*==?\s*([\s\S]*)$/.exec(term.trim());
-    if (match && !match[1]?.startsWith('=')) return (match[1] ?? '').replace(/\\([\\,=])/g, '$1');
-  }
-  return '';
+function nameIn(query: URLSearchParams): string {
+  return selectedName(query.get('fieldSelector') ?? '');
 }
 
 /** The refusal in kube-apiserver's words, without the object that they are about. */

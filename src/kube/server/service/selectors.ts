@@ -185,6 +185,7 @@ const selectableFields: { readonly [resource: string]: readonly string[] } = {
   replicationcontrollers: ['status.replicas'],
   'replicasets.apps': ['status.replicas'],
   'jobs.batch': ['status.successful'],
+  'certificatesigningrequests.certificates.k8s.io': ['spec.signerName'],
   events: [
     'involvedObject.kind',
     'involvedObject.namespace',
@@ -216,12 +217,8 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
   let namespace: string | undefined;
   // Objects are looked at as they are stored.
   const resource = qualifiedName(storedAs(def));
-  for (const term of splitTerms(text)) {
-    const match = /^([^=!]+?)\s*(!=|==|=)\s*([\s\S]*)$/.exec(term.trim());
-    if (!match) throw badRequest(`invalid selector: '${text}'; can't understand '${term}'`);
-    const [, given = '', operator, raw = ''] = match;
+  for (const { path: given, operator, value } of parseTerms(text)) {
     const path = def.group === 'events.k8s.io' ? coreEventField(given) : given;
-    const value = unescape(raw);
     const known =
       path === 'metadata.name' ||
       (path === 'metadata.namespace' && (def.namespaced || def.builtin)) ||
@@ -240,7 +237,34 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
   };
 }
 
-/** At the commas that no backslash takes for a value. */
+/**
+ * The one `metadata.name` that a field selector asks for, of whatever kind; empty when it asks for none or is malformed.
+ * {@link parseFieldSelector} of the same text lets no object of another name through.
+ */
+export function selectedName(text: string): string {
+  try {
+    const isName = ({ path, operator }: Term): boolean => path === 'metadata.name' && operator !== '!=';
+    return parseTerms(text).find(isName)?.value ?? '';
+  } catch {
+    return '';
+  }
+}
+
+interface Term {
+  readonly path: string;
+  readonly operator: string;
+  readonly value: string;
+}
+
+function parseTerms(text: string): Term[] {
+  return splitTerms(text).map((term) => {
+    const match = /^([^=!]+?)\s*(!=|==|=)\s*([\s\S]*)$/.exec(term.trim());
+    if (!match) throw badRequest(`invalid selector: '${text}'; can't understand '${term}'`);
+    const [, path = '', operator = '', raw = ''] = match;
+    return { path, operator, value: unescape(raw) };
+  });
+}
+
 /** A field of an event of events.k8s.io as core/v1, which is stored, has it. */
 function coreEventField(path: string): string {
   return path
@@ -248,6 +272,7 @@ function coreEventField(path: string): string {
     .replace(/^reportingController$/, 'reportingComponent');
 }
 
+/** At the commas that no backslash takes for a value. */
 function splitTerms(text: string): string[] {
   const terms = text.match(/(?:\\[\s\S]|[^\\,]|\\$)+/g) ?? [];
   return terms.filter((term) => term.trim() !== '');

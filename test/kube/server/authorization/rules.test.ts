@@ -152,6 +152,13 @@ describe('what a request asks leave for', () => {
     ['GET', `${byName}%3Dp`, 'list pods', /^pods "p" is forbidden/],
     ['GET', '/api/v1/pods?fieldSelector=a!%3Dx,metadata.name%3D%3Dp', 'list pods', /^pods "p" is/],
     ['GET', `${byName}!%3Dp`, 'list pods', /^pods is forbidden/],
+    [
+      'GET',
+      `${byName}%3D${encodeURIComponent('a\\\\,metadata.namespace=p')}`,
+      'list pods',
+      /^pods "a\\\\" is/,
+    ],
+    ['GET', `${byName}%3D${encodeURIComponent('a\\x')}`, 'list pods', /^pods is forbidden/],
     ['DELETE', `${ns}/pods?fieldSelector=metadata.name%3Dp`, 'deletecollection pods', /^pods is/],
     [
       'DELETE',
