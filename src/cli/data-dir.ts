@@ -127,7 +127,9 @@ export function whyNotOurs(data: string): string | undefined {
   } catch (error) {
     throw unusable(data, error);
   }
-  const foreign = names.find((name) => !made.includes(name) && !/^(run\.json|audit\.log)\./.test(name));
+  const foreign = names.find(
+    (name) => !made.includes(name) && !/^(run\.json\.|audit\.log\.|\.restore-)/.test(name),
+  );
   if (foreign !== undefined) return `holds ${foreign}, which Knapsack did not make`;
   const ours = names.length === 0 || proofs.some((path) => existsSync(join(data, path)));
   return ours ? undefined : 'holds no Knapsack data';

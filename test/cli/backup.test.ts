@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -190,6 +191,43 @@ test('a backup that fails its check with --force leaves the present data alone',
   assert.equal(code, 1);
   assert.match(err, /CLI_BACKUP_INVALID/);
   assert.ok(existsSync(join(target, 'store', 'store.db')));
+});
+
+function mountSmall(path: string): boolean {
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', path], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test('a data directory that is a mounted disk is filled in place, and replaced in place', async (t) => {
+  const target = fresh();
+  mkdirSync(target);
+  if (!mountSmall(target)) {
+    t.skip('needs the right to mount a small disk');
+    return;
+  }
+  try {
+    assert.equal((await knapsack('restore', file, '--data', target)).code, 0);
+    put(join(target, 'knapsack.log'), 'of the present');
+    // What a restore that was killed leaves behind does not stand in the way of the next.
+    mkdirSync(join(target, '.restore-abc'));
+    assert.equal((await knapsack('restore', file, '--data', target)).code, 1);
+    const { code, err } = await knapsack('restore', file, '--force', '--data', target);
+    assert.equal(code, 0, err);
+    assert.deepEqual(readdirSync(target).sort(), ['events', 'images', 'pki', 'store', 'volumes']);
+    const store = await Store.open(sqliteBackend(join(target, 'store')));
+    assert.equal(store.table('configmaps').size, 49);
+    await store.close();
+    const cut = join(work, 'cut-again.tar.gz');
+    writeFileSync(cut, readFileSync(file).subarray(0, -3000));
+    assert.equal((await knapsack('restore', cut, '--force', '--data', target)).code, 1);
+    assert.ok(existsSync(join(target, 'store', 'store.db')), 'a bad backup replaces nothing');
+  } finally {
+    execFileSync('umount', ['-l', target]);
+  }
 });
 
 interface Entry {
