@@ -139,8 +139,8 @@ describe('jobs', () => {
     await cluster.client.create(jobs, makeJob('retry'));
     const [first] = await waitForRunning(cluster, 'retry', 1);
     assert.ok(first);
-    // It ended nine seconds ago: of the first wait of ten seconds one is left.
-    await endPod(cluster, first, 1, Date.now() - 9000);
+    // It ended eight seconds ago: of the first wait of ten seconds at least one is left, as times are whole seconds.
+    await endPod(cluster, first, 1, Date.now() - 8000);
     const counted = await waitFor('the failure to be counted', async () => {
       const job = await getJob(cluster, 'retry');
       return job.status?.failed === 1 && job;
@@ -299,5 +299,24 @@ describe('jobs', () => {
     await waitForRunning(cluster, 'own', 1);
     assert.equal((await podsOf('foreign')).length, 0);
     assert.equal((await getJob(cluster, 'foreign')).status, undefined);
+  });
+});
+
+describe('a Job whose pod never gets to a node', () => {
+  it('counts it as failed when it is deleted, though nothing will ever tell its end', async () => {
+    const cluster = await startTestCluster({ node: false });
+    try {
+      await cluster.client.create(jobs, makeJob('nowhere', { podReplacementPolicy: 'Failed' }));
+      const pending = await waitFor('the pod', async () => (await cluster.pods())[0]);
+      await cluster.client.delete(pods, { namespace, name: pending.metadata.name });
+      const counted = await waitFor('the count', async () => {
+        const job = await getJob(cluster, 'nowhere');
+        return job.status?.failed === 1 && job;
+      });
+      assert.equal(counted.status?.terminating, 0);
+      await waitFor('the pod to go', async () => (await cluster.pods()).length === 0);
+    } finally {
+      await cluster.close();
+    }
   });
 });
