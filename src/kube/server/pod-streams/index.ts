@@ -8,6 +8,7 @@ import type { Exchange } from '../exchange.ts';
 import type { ApiService } from '../service/service.ts';
 import { methodNotAllowed } from '../status.ts';
 import type { SubresourceHandler } from '../subresources.ts';
+import { admitStream } from './admission.ts';
 import { runCommand, type CommandChannels } from './command.ts';
 import { spdyChannels, spdyCommandProtocols } from './command-spdy.ts';
 import { commandProtocols, webSocketChannels } from './command-websocket.ts';
@@ -29,7 +30,7 @@ const pingMs = 10_000;
 
 /** The subresources of pods that are streams. */
 export function podStreamHandlers(
-  service: Pick<ApiService, 'get'>,
+  service: Pick<ApiService, 'admit' | 'get'>,
   source: PodStreamSource,
 ): SubresourceHandler[] {
   const handler = (
@@ -48,6 +49,7 @@ export function podStreamHandlers(
       if (!pod.spec?.nodeName) {
         throw new ApiError('BadRequest', `pod ${key.name} does not have a host assigned`);
       }
+      await admitStream(service, exchange, key, { subresource: name, kind });
       await serve(exchange, pod).catch((error: unknown) => {
         if (!(error instanceof UpgradeRefused)) throw error;
       });
