@@ -333,6 +333,10 @@ const forgeries: [string, (entries: Entry[]) => Entry[]][] = [
   ],
   ['a later format', (entries) => promising(entries, (manifest) => (manifest['format'] = formatVersion + 1))],
   [
+    'a manifest without a date',
+    (entries) => promising(entries, (manifest) => (manifest['created'] = 'yesterday')),
+  ],
+  [
     'a snapshot that is cut off',
     (entries) =>
       promising(

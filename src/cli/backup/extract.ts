@@ -24,7 +24,8 @@ export async function extractBackup(file: string, staging: string): Promise<Mani
   } catch (error) {
     archive.destroy();
     await source.catch(() => undefined);
-    if (error instanceof KnapsackError || systemCode(error)?.startsWith('E')) throw error;
+    // A full disk and the like are no fault of the archive.
+    if (error instanceof KnapsackError || /^E[A-Z]+$/.test(systemCode(error) ?? '')) throw error;
     throw invalidBackup(`${file} is not a whole archive: ${messageOf(error)}`);
   }
   return reading.finish(file);

@@ -56,6 +56,7 @@ export function parseManifest(text: string): Manifest {
     typeof files === 'object' &&
     typeof store === 'object' &&
     typeof created === 'string' &&
+    !Number.isNaN(Date.parse(created)) &&
     typeof host === 'string' &&
     Object.hasOwn(files, snapshotName);
   if (!isWhole) throw invalidBackup('its manifest is incomplete');
