@@ -20,13 +20,13 @@ export class ProtobufReader {
     return { number: Math.floor(key / 8), wire: key % 8 };
   }
 
-  /** A signed 64-bit number; beyond 2^53 it loses its last digits, as in JSON. */
+  /** A signed 64-bit number. Throws for one that a double cannot hold exactly. */
   varint(): number {
     let value = 0n;
     for (let shift = 0n; shift < 70n; shift += 7n) {
       const byte = this.#byte();
       value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return Number(BigInt.asIntN(64, value));
+      if (byte < 0x80) return exactNumber(BigInt.asIntN(64, value));
     }
     throw new Error('integer overflow');
   }
@@ -53,7 +53,7 @@ export class ProtobufReader {
   }
 
   skip(wire: number): void {
-    if (wire === 0) this.varint();
+    if (wire === 0) while (this.#byte() >= 0x80);
     else if (wire === 1) this.#take(8);
     else if (wire === 2) this.#take(this.#length());
     else if (wire === 5) this.#take(4);
@@ -77,4 +77,12 @@ export class ProtobufReader {
   #byte(): number {
     return this.#bytes[this.#take(1)] ?? 0;
   }
+}
+
+function exactNumber(value: bigint): number {
+  const number = Number(value);
+  if (BigInt(number) !== value) {
+    throw new Error(`the integer ${value} cannot be kept exactly; integers beyond 2^53 belong in strings`);
+  }
+  return number;
 }

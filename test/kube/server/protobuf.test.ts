@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { kubernetesFacts } from '../../../src/api/kubernetes/schemas.ts';
 import { resources } from '../../../src/api/registry.ts';
+import { ProtobufReader } from '../../../src/kube/server/protobuf-reader.ts';
 import { decodeKubernetesProtobuf } from '../../../src/kube/server/protobuf.ts';
 import { protobufType } from '../../../src/kube/server/protobuf-types.ts';
 
@@ -93,6 +94,17 @@ describe('protobuf bodies', () => {
     const entry = field(2, Buffer.concat([field(1, '__proto__'), field(2, 'x')]));
     const object = decodeKubernetesProtobuf(envelope('v1', 'ConfigMap', entry));
     assert.deepEqual(Object.keys(object['data'] as object), ['__proto__']);
+  });
+
+  it('keeps the digits of integers, or refuses them', () => {
+    const read = (...bytes: number[]): number =>
+      new ProtobufReader(Buffer.from(bytes), 0, bytes.length).varint();
+    assert.equal(read(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01), -1);
+    assert.equal(read(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10), 2 ** 53);
+    assert.throws(
+      () => read(0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10),
+      /9007199254740993 cannot be kept exactly/,
+    );
   });
 
   it('refuses kinds it does not know', () => {
