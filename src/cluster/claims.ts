@@ -9,7 +9,7 @@ import { hasReason } from '../kube/api-error.ts';
 import { objectKey, type Client } from '../kube/client/client.ts';
 import type { Informer } from '../kube/client/informer.ts';
 
-export interface ClaimOptions<T extends KubeObject> {
+interface ClaimOptions<T extends KubeObject> {
   readonly client: Client;
   readonly def: ResourceDef<T>;
   readonly informer: Informer<T>;

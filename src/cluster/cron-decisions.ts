@@ -6,7 +6,7 @@ import { findTrue, isFinished } from './job-conditions.ts';
 /** From this many missed starts on something is worth a warning: a wrong clock, or a controller that was off for long. */
 const manyMissed = 100;
 
-export interface Due {
+interface Due {
   /** The most recent start that is due, ms since the epoch; undefined when none is. */
   readonly at: number | undefined;
   /** More starts were missed than is healthy. */

@@ -21,7 +21,7 @@ export interface DaemonView {
   readonly now: number;
 }
 
-export interface DaemonPlan {
+interface DaemonPlan {
   /** Names of the nodes that get a pod. */
   readonly create: readonly string[];
   readonly remove: readonly Pod[];
@@ -37,7 +37,7 @@ interface Fit {
   readonly mayStay: boolean;
 }
 
-export function fitOf(set: DaemonSet, node: Node): Fit {
+function fitOf(set: DaemonSet, node: Node): Fit {
   const spec = daemonPodSpec(set);
   if ((spec.nodeName && spec.nodeName !== node.metadata.name) || !matchesNode(spec, node)) {
     return { shouldRun: false, mayStay: false };

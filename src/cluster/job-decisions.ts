@@ -30,7 +30,7 @@ import { isActive, isTerminating, rankForDeletion } from './pod-state.ts';
 const maxPodsPerRun = 500;
 
 /** What a run of the controller sees. */
-export interface JobView {
+interface JobView {
   readonly job: Job;
   /** All pods of the Job. */
   readonly pods: readonly Pod[];

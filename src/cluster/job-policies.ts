@@ -7,7 +7,7 @@ import { countCommon, countIndexes, parseIndexes, type Indexes } from './job-ind
 type ExitCodes = KubernetesTypes['batch.v1.PodFailurePolicyOnExitCodesRequirement'];
 type ContainerStatus = KubernetesTypes['core.v1.ContainerStatus'];
 
-export interface FailureVerdict {
+interface FailureVerdict {
   readonly action: 'FailJob' | 'FailIndex' | 'Ignore' | 'Count';
   /** Set with `FailJob`: what the Job says of itself. */
   readonly message?: string;

@@ -34,6 +34,8 @@ export function isNamespaceGoing(error: unknown): boolean {
 
 /** Most creates that go out at once. */
 const largestBatch = 64;
+/** Owners remembered as refused. */
+const maxRefused = 1000;
 
 export class PodControl {
   readonly local: LocalWrites;
@@ -87,7 +89,7 @@ export class PodControl {
       const outcome = outcomes[failed];
       const pod = batch[failed];
       if (outcome?.status === 'rejected' && pod) {
-        this.#refused.add(uid);
+        this.#noteRefused(uid);
         if (!isNamespaceGoing(outcome.reason)) this.tellNotCreated(owner, pod, outcome.reason);
         return { created, refusal: outcome.reason };
       }
@@ -96,6 +98,12 @@ export class PodControl {
     }
     this.#refused.delete(uid);
     return { created, refusal: undefined };
+  }
+
+  #noteRefused(uid: string): void {
+    // Owners come and go; what is forgotten is asked for all at once again, and then known anew.
+    if (this.#refused.size >= maxRefused) this.#refused.clear();
+    this.#refused.add(uid);
   }
 
   /** A pod that is gone, or another of its name, counts as deleted. Throws what the API answers otherwise. */
@@ -118,10 +126,5 @@ export class PodControl {
   async deleteAll(owner: KubeObject, victims: readonly Pod[]): Promise<unknown> {
     const outcomes = await Promise.allSettled(victims.map((pod) => this.delete(owner, pod)));
     return outcomes.find((outcome) => outcome.status === 'rejected')?.reason as unknown;
-  }
-
-  /** Forgets what it knows of an owner that is gone. */
-  forget(uid: string): void {
-    this.#refused.delete(uid);
   }
 }

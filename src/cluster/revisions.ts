@@ -13,7 +13,7 @@ import { templateHash } from './resources/template-hash.ts';
 import { findEqual, inOrder, nextNumber, surplusRevisions } from './revision-decisions.ts';
 
 /** A workload whose templates are kept as revisions. */
-export interface Revisioned extends KubeObject {
+interface Revisioned extends KubeObject {
   readonly spec?: {
     readonly selector: LabelSelector;
     readonly template: PodTemplateSpec;

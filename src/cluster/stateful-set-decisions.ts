@@ -25,7 +25,7 @@ export type StatefulAction =
   /** Its labels do not say who it is. */
   | { readonly type: 'label'; readonly pod: Pod; readonly ordinal: number };
 
-export interface StatefulPlan {
+interface StatefulPlan {
   readonly actions: readonly StatefulAction[];
   /** After how many ms a pod becomes available by the passing of time. */
   readonly waitMs: number | undefined;

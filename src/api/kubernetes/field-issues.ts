@@ -1,7 +1,7 @@
 /** Faults that many kinds have, in the words of Kubernetes' field errors. */
 import type { Issue } from '../resource.ts';
 
-export const notNegativeWords = 'must be greater than or equal to 0';
+const notNegativeWords = 'must be greater than or equal to 0';
 
 /** A number that must not be below zero; an absent one is fine. */
 export function notNegative(value: number | undefined, path: string): Issue[] {

@@ -20,7 +20,7 @@ export function templateOf(revision: ControllerRevision): PodTemplateSpec {
   return template;
 }
 
-export interface RevisionParts {
+interface RevisionParts {
   readonly hash: string;
   readonly hashLabel: string;
   readonly number: number;

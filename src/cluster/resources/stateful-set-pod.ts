@@ -6,10 +6,10 @@ import type { Pod } from '../../api/pods.ts';
 
 /** The revision of a pod of a StatefulSet: the name of its ControllerRevision. */
 export const revisionLabel = 'controller-revision-hash';
-export const podNameLabel = 'statefulset.kubernetes.io/pod-name';
-export const podIndexLabel = 'apps.kubernetes.io/pod-index';
+const podNameLabel = 'statefulset.kubernetes.io/pod-name';
+const podIndexLabel = 'apps.kubernetes.io/pod-index';
 
-export function podNameOf(set: StatefulSet, ordinal: number): string {
+function podNameOf(set: StatefulSet, ordinal: number): string {
   return `${set.metadata.name}-${ordinal}`;
 }
 
