@@ -4,11 +4,13 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import {
   configMaps,
   endpoints,
+  limitRanges,
   namespaces,
   pods,
   services,
   validatingWebhookConfigurations,
 } from '../../../../src/api/kubernetes/index.ts';
+import type { UntypedObject } from '../../../../src/api/object.ts';
 import { startTestApi, type TestApi } from '../../../support/api.ts';
 import { at, configMap, fails, pod, user, widget, widgets } from '../../service/support.ts';
 import {
@@ -95,6 +97,64 @@ describe('admission webhooks', () => {
       );
       await create('older');
       assert.equal(webhook.asked[0]?.apiVersion, 'admission.k8s.io/v1beta1');
+    });
+
+    it('tells streams and evictions by the kind of what is posted or asked for', async () => {
+      const rule = { ...configMapRule, resources: ['pods/*'], operations: ['CONNECT', 'CREATE'] };
+      await api.service.create(pods, 'default', pod('streamed'), { user });
+      await configure(api, 'validating', 'v', hook(webhook, 'a', { rules: [rule] }));
+      const exec = { apiVersion: 'v1', kind: 'PodExecOptions', command: ['sh'], stdin: true };
+      const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'streamed' } };
+      for (const [operation, subresource, object] of [
+        ['CONNECT', 'exec', exec],
+        ['CREATE', 'eviction', eviction],
+      ] as const) {
+        const action = { operation, subresource, object: object as unknown as UntypedObject };
+        await api.service.admit(pods, at('streamed'), action, { user });
+      }
+      assert.deepEqual(
+        webhook.asked.map(({ request }) => [
+          request.operation,
+          request.kind,
+          request.resource.resource,
+          request.subResource,
+          request.name,
+          request.namespace,
+          request.object,
+        ]),
+        [
+          [
+            'CONNECT',
+            { group: '', version: 'v1', kind: 'PodExecOptions' },
+            'pods',
+            'exec',
+            'streamed',
+            'default',
+            exec,
+          ],
+          [
+            'CREATE',
+            { group: 'policy', version: 'v1', kind: 'Eviction' },
+            'pods',
+            'eviction',
+            'streamed',
+            'default',
+            eviction,
+          ],
+        ],
+      );
+      webhook.react = () => ({ allowed: false, status: { message: 'not here' } });
+      const action = {
+        operation: 'CONNECT',
+        subresource: 'exec',
+        object: exec as unknown as UntypedObject,
+      } as const;
+      await fails(
+        api.service.admit(pods, at('streamed'), action, { user }),
+        400,
+        '',
+        'admission webhook "a.example.com" denied the request: not here',
+      );
     });
 
     it('shows the Scale of a scale subresource', async () => {
@@ -390,6 +450,32 @@ describe('admission webhooks', () => {
         'Invalid',
         /spec\.containers\[1\]\.name: Invalid value/,
       );
+    });
+
+    it('is followed by the defaults of this process once more', async () => {
+      const metadata = { name: 'limited' };
+      await api.client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata });
+      const limits = [{ type: 'Container', default: { memory: '64Mi' } }];
+      const range = { metadata: { name: 'l' }, spec: { limits } };
+      await api.service.create(limitRanges, 'limited', range, { user });
+      const rules = [{ ...configMapRule, resources: ['pods'], operations: ['CREATE'] }];
+      await configure(api, 'mutating', 'm', hook(webhook, 'a', { rules }));
+      const side = { name: 'side', image: 'example.com/side' };
+      webhook.react = () => ({ allowed: true, ...add('/spec/containers/-', side) });
+      const { spec } = pod('injected');
+      const { object } = await api.service.create(
+        pods,
+        'limited',
+        { metadata: { name: 'p' }, spec },
+        { user },
+      );
+      const { containers } = (object as unknown as { spec: { containers: { resources: object }[] } }).spec;
+      const resources = { requests: { memory: '64Mi' }, limits: { memory: '64Mi' } };
+      assert.deepEqual(
+        containers.map((container) => container.resources),
+        [resources, resources],
+      );
+      assert.equal(webhook.asked.length, 1);
     });
 
     it('may not change which object it is', async () => {
