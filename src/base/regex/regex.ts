@@ -76,7 +76,7 @@ export class Regex {
     let steps = 0;
     for (let at = from; at <= text.length; at++) {
       // A later start is of use only while no earlier one has matched.
-      if (!best && (at === 0 || !this.#anchored)) follow(program, current, 0, at, text, at);
+      if (!best && (at === 0 || !this.#anchored)) steps += follow(program, current, 0, at, text, at);
       steps++;
       if (current.size === 0) {
         if (best || this.#anchored) break;
@@ -100,7 +100,7 @@ export class Regex {
           break;
         }
         if (code !== undefined && instruction?.op === 'set' && instruction.matches(code)) {
-          follow(program, next, pc + 1, current.starts[pc] ?? 0, text, at + 1);
+          steps += follow(program, next, pc + 1, current.starts[pc] ?? 0, text, at + 1);
         }
       }
       [current, next] = [next, current];
@@ -150,7 +150,7 @@ class Threads {
   }
 }
 
-/** Adds the states that `pc` leads to without reading a character, by priority. */
+/** Adds the states that `pc` leads to without reading a character, by priority. Gives how many it looked at. */
 function follow(
   program: readonly Instruction[],
   threads: Threads,
@@ -158,9 +158,11 @@ function follow(
   start: number,
   text: readonly number[],
   at: number,
-): void {
+): number {
   const stack = [pc];
+  let looked = 0;
   for (let state = stack.pop(); state !== undefined; state = stack.pop()) {
+    looked++;
     if (!threads.visit(state)) continue;
     const instruction = program[state];
     if (instruction?.op === 'jump') stack.push(instruction.to);
@@ -169,6 +171,7 @@ function follow(
       if (holds(instruction.what, text, at)) stack.push(state + 1);
     } else threads.add(state, start);
   }
+  return looked;
 }
 
 function holds(what: Assertion, text: readonly number[], at: number): boolean {

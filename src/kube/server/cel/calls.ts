@@ -1,7 +1,7 @@
 /** Functions, methods and operators: which overload is meant, by types where they are known, by values otherwise. */
 import { largestOf, type Code, type NodeOf, type Scope } from './code.ts';
 import { CelEvaluationError } from './errors.ts';
-import { sizeOf, type Overload } from './functions/signature.ts';
+import { Budget, BudgetError, sizeOf, type Overload } from './functions/signature.ts';
 import { overloadsOf } from './library.ts';
 import {
   dyn,
@@ -29,7 +29,8 @@ export function call(node: NodeOf<'call'>, scope: Scope): Code {
       );
     }
   }
-  const args = [...(target ? [target] : []), ...node.args].map((arg) => scope.compile(arg));
+  const inner = node.name === 'format' && target ? scope.mixed() : scope;
+  const args = [...(target ? [scope.compile(target)] : []), ...node.args.map((arg) => inner.compile(arg))];
   return dispatch(node, node.name, target !== undefined, args, scope);
 }
 
@@ -56,6 +57,7 @@ function dispatch(
     const shown = isMethod ? `${receiver}.(${others.join(', ')})` : `(${types.map(formatType).join(', ')})`;
     return scope.fail(node, `found no matching overload for '${name}' applied to '${shown}'`);
   }
+  checkLiteral(node, name, first.overload, scope);
   const sizes = types.map(largestOf);
   const cost =
     args.reduce((sum, arg) => sum + arg.cost, 1) +
@@ -76,6 +78,30 @@ function dispatch(
       return overload.run(values, frame.budget);
     },
   };
+}
+
+/** Functions whose text is looked at before anything runs, when it is written out, with the argument that counts. */
+const checkedLiterals: Readonly<Record<string, number | undefined>> = {
+  duration: 0,
+  timestamp: 0,
+  matches: 1,
+  find: 1,
+  findAll: 1,
+};
+
+function checkLiteral(node: NodeOf<'call'>, name: string, overload: Overload, scope: Scope): void {
+  const position = checkedLiterals[name];
+  const given = [...(node.target ? [node.target] : []), ...node.args];
+  const argument = position === undefined ? undefined : given[position];
+  if (argument?.op !== 'literal') return;
+  const sample = overload.parameters.map((_, i) => (i === position ? argument.value : ''));
+  try {
+    overload.run(sample, new Budget(1000));
+  } catch (error) {
+    if (error instanceof CelEvaluationError && !(error instanceof BudgetError)) {
+      scope.fail(argument, `invalid ${name} argument: ${error.message}`);
+    }
+  }
 }
 
 function applies(overload: Overload, types: readonly CelType[]): Bindings | undefined {

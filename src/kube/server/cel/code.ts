@@ -29,6 +29,8 @@ export type Compiler = (node: Expression, scope: Scope) => Code;
 /** What a part of an expression is compiled in. */
 export class Scope {
   readonly text: string;
+  /** Literals of lists and maps may be of mixed types here. */
+  readonly allowsMixed: boolean;
   readonly #variables: ReadonlyMap<string, Variable>;
   /** Slots in use, counted over the whole program. */
   readonly #slots: { count: number };
@@ -39,8 +41,10 @@ export class Scope {
     variables: ReadonlyMap<string, Variable>,
     slots: { count: number },
     compiler: Compiler,
+    allowsMixed = false,
   ) {
     this.text = text;
+    this.allowsMixed = allowsMixed;
     this.#variables = variables;
     this.#slots = slots;
     this.#compiler = compiler;
@@ -59,7 +63,13 @@ export class Scope {
   with(name: string, type: CelType): { readonly scope: Scope; readonly slot: number } {
     const slot = this.#slots.count++;
     const variables = new Map(this.#variables).set(name, { type, slot });
-    return { scope: new Scope(this.text, variables, this.#slots, this.#compiler), slot };
+    const scope = new Scope(this.text, variables, this.#slots, this.#compiler, this.allowsMixed);
+    return { scope, slot };
+  }
+
+  /** For arguments that are shown, whatever they are. */
+  mixed(): Scope {
+    return new Scope(this.text, this.#variables, this.#slots, this.#compiler, true);
   }
 
   fail(node: Expression, message: string): never {

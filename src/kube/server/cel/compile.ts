@@ -132,10 +132,27 @@ const protobufNames: Readonly<Record<string, string>> = {
 const listCost = 10;
 const mapCost = 30;
 
+/** Elements of a literal are of one type; `dyn()` says where they are not meant to be. */
+function commonType(types: readonly CelType[], nodes: readonly Expression[], scope: Scope): CelType {
+  let common = types[0] ?? dyn;
+  for (const [i, type] of types.entries()) {
+    const joined = join(common, type);
+    const node = nodes[i];
+    if (!scope.allowsMixed && joined.kind === 'dyn' && common.kind !== 'dyn' && type.kind !== 'dyn' && node) {
+      scope.fail(node, `expected type '${formatType(common)}' but found '${formatType(type)}'`);
+    }
+    common = joined;
+  }
+  return common;
+}
+
 function list(node: NodeOf<'list'>, scope: Scope): Code {
   const items = node.items.map((item) => scope.compile(item));
-  const [first, ...others] = items.map(({ type }) => type);
-  const type = first ? others.reduce(join, first) : dyn;
+  const type = commonType(
+    items.map((item) => item.type),
+    node.items,
+    scope,
+  );
   return {
     type: listOf(type, items.length),
     cost: items.reduce((sum, item) => sum + item.cost, listCost),
@@ -151,7 +168,19 @@ function map(node: NodeOf<'map'>, scope: Scope): Code {
   const keys = entries.map(([key]) => key.type);
   const values = entries.map(([, value]) => value.type);
   return {
-    type: mapOf(keys.reduce(join, keys[0] ?? dyn), values.reduce(join, values[0] ?? dyn), entries.length),
+    type: mapOf(
+      commonType(
+        keys,
+        node.entries.map(([key]) => key),
+        scope,
+      ),
+      commonType(
+        values,
+        node.entries.map(([, value]) => value),
+        scope,
+      ),
+      entries.length,
+    ),
     cost: entries.reduce((sum, [key, value]) => sum + key.cost + value.cost, mapCost),
     run: (frame) => {
       frame.budget.charge(mapCost);

@@ -2,11 +2,13 @@
 import type { Code, Frame, NodeOf, Scope } from './code.ts';
 import { CelEvaluationError } from './errors.ts';
 import type { Expression } from './expression.ts';
-import { bool, dyn, formatType, isAssignable, optionalOf, type CelType } from './types.ts';
-import { CelMap, indexedBy, Optional, Struct, typeName, UInt } from './values.ts';
+import { bool, dyn, formatType, isAssignable, optionalOf, typeType, type CelType } from './types.ts';
+import { CelMap, indexedBy, Optional, Struct, typeName, TypeValue, UInt } from './values.ts';
 
 export function select(node: NodeOf<'select'>, scope: Scope): Code {
   const { field } = node;
+  const named = typeNamed(node, scope);
+  if (named) return named;
   const target = scope.compile(node.target);
   const inner = target.type.kind === 'optional' ? target.type.of : target.type;
   const type = memberType(inner, field, node, scope);
@@ -28,6 +30,32 @@ export function select(node: NodeOf<'select'>, scope: Scope): Code {
       return member;
     },
   };
+}
+
+const qualifiedTypes = new Set([
+  'google.protobuf.Timestamp',
+  'google.protobuf.Duration',
+  'kubernetes.Quantity',
+  'kubernetes.URL',
+  'kubernetes.NamedFormat',
+  'kubernetes.Semver',
+  'net.IP',
+  'net.CIDR',
+]);
+
+/** A type by its full name: `type(x) == google.protobuf.Duration`. */
+function typeNamed(node: NodeOf<'select'>, scope: Scope): Code | undefined {
+  const parts: string[] = [];
+  let here: Expression = node;
+  while (here.op === 'select') {
+    parts.unshift(here.field);
+    here = here.target;
+  }
+  if (here.op !== 'name' || scope.find(here.name)) return undefined;
+  const name = [here.name, ...parts].join('.');
+  if (!qualifiedTypes.has(name)) return undefined;
+  const value = new TypeValue(name);
+  return { type: typeType, cost: 1, run: () => value };
 }
 
 function memberType(type: CelType, field: string, node: Expression, scope: Scope): CelType {

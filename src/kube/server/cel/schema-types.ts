@@ -34,7 +34,12 @@ const reserved = new Set([
   'package',
   'return',
   'true',
+  'var',
+  'void',
+  'while',
 ]);
+/** These are no names at all; the others may stand behind a dot as they are. */
+const literals = new Set(['false', 'in', 'null', 'true']);
 
 /** How an expression writes a property: `x-y` is `x__dash__y`. Undefined where it cannot. */
 export function escapeProperty(property: string): string | undefined {
@@ -47,19 +52,24 @@ export function escapeProperty(property: string): string | undefined {
   return /^[A-Za-z_]\w*$/.test(escaped) ? escaped : undefined;
 }
 
-const types = new WeakMap<Schema, CelType>();
+const types = new WeakMap<Schema, CelType | 'none'>();
 
 /** `root`: the schema of a whole object, which has a kind and a name; also that of an embedded one. */
 export function schemaType(schema: Schema, path: string, root = false): CelType {
-  let type = types.get(schema);
-  if (!type) {
-    type = makeType(schema, path, root);
-    types.set(schema, type);
-  }
-  return type;
+  return knownType(schema, path, root) ?? dyn;
 }
 
-function makeType(schema: Schema, path: string, root: boolean): CelType {
+/** Undefined where a schema says nothing of a value: expressions cannot see it. */
+function knownType(schema: Schema, path: string, root: boolean): CelType | undefined {
+  let type = types.get(schema);
+  if (!type) {
+    type = makeType(schema, path, root) ?? 'none';
+    types.set(schema, type);
+  }
+  return type === 'none' ? undefined : type;
+}
+
+function makeType(schema: Schema, path: string, root: boolean): CelType | undefined {
   if (schema['x-kubernetes-int-or-string']) return dyn;
   switch (schema.type) {
     case 'object':
@@ -75,25 +85,31 @@ function makeType(schema: Schema, path: string, root: boolean): CelType {
     case 'boolean':
       return bool;
     default:
-      return root ? objectType(schema, path, true) : dyn;
+      return root ? objectType(schema, path, true) : undefined;
   }
 }
 
-function objectType(schema: Schema, path: string, whole: boolean): CelType {
+function objectType(schema: Schema, path: string, whole: boolean): CelType | undefined {
   const { additionalProperties, properties } = schema;
   if (additionalProperties) {
-    const value = schemaType(additionalProperties, `${path}.@value`);
+    const value = knownType(additionalProperties, `${path}.@value`, false);
+    if (!value) return undefined;
     return mapOf(string, value, schema.maxProperties ?? most(6 + leastSize(additionalProperties)));
   }
   const fields = new Map<string, FieldType>();
   for (const [property, child] of Object.entries(properties ?? {})) {
     const name = escapeProperty(property);
-    if (name !== undefined) fields.set(name, { property, type: schemaType(child, `${path}.${property}`) });
+    const type = knownType(child, `${path}.${property}`, false);
+    if (name === undefined || !type) continue;
+    fields.set(name, { property, type });
+    if (reserved.has(property) && !literals.has(property))
+      fields.set(property, { property, type, isAlias: true });
   }
   if (whole) {
     fields.set('apiVersion', { property: 'apiVersion', type: shortText });
     fields.set('kind', { property: 'kind', type: shortText });
-    fields.set('metadata', { property: 'metadata', type: metadataType });
+    const own = fields.get('metadata')?.type;
+    fields.set('metadata', { property: 'metadata', type: own ? withNames(own) : metadataType });
   }
   return { kind: 'object', name: path, fields };
 }
@@ -108,9 +124,16 @@ const metadataType: CelType = {
   ]),
 };
 
-function listType(schema: Schema, path: string): CelType {
+/** What an embedded object says of its metadata, and the names that it has anyway. */
+function withNames(type: CelType): CelType {
+  if (type.kind !== 'object' || metadataType.kind !== 'object') return metadataType;
+  return { ...type, fields: new Map([...type.fields, ...metadataType.fields]) };
+}
+
+function listType(schema: Schema, path: string): CelType | undefined {
   const items = schema.items ?? {};
-  const element = schemaType(items, `${path}.@idx`);
+  const element = knownType(items, `${path}.@idx`, false);
+  if (!element) return undefined;
   const list = listOf(element, schema.maxItems ?? most(1 + leastSize(items)));
   const kind = schema['x-kubernetes-list-type'];
   if (kind === 'set') return { ...list, identity: { keys: undefined } } as CelType;

@@ -4,6 +4,8 @@ export interface FieldType {
   /** The member's own name; the key of the map is how an expression writes it. */
   readonly property: string;
   readonly type: CelType;
+  /** Another way to write a member that has one already. */
+  readonly isAlias?: true;
 }
 
 export type CelType =

@@ -2,6 +2,7 @@
  * Values of CEL at run time. int is bigint, double is number, uint a class of its own; strings, bools, null and bytes
  * (Uint8Array) are what JavaScript has. Lists are arrays, maps are {@link CelMap}, objects of a schema are {@link Struct}.
  */
+import { deepEqual } from '../../../base/json.ts';
 import { CelEvaluationError } from './errors.ts';
 import { Duration, parseDuration, parseTimestamp, Timestamp } from './time.ts';
 import type { CelType, ListIdentity } from './types.ts';
@@ -114,14 +115,21 @@ export class Struct {
     const field = this.type.fields.get(name);
     if (field === undefined || !Object.hasOwn(this.raw, field.property)) return undefined;
     const value = this.raw[field.property];
-    return value === undefined ? undefined : this.#data.convert(value, field.type);
+    // A member that is null is as good as absent.
+    return value === undefined || value === null ? undefined : this.#data.convert(value, field.type);
   }
 
   /** Members that are there, as expressions write them. */
   names(): string[] {
-    return [...this.type.fields].flatMap(([name, { property }]) =>
-      this.raw[property] === undefined || !Object.hasOwn(this.raw, property) ? [] : [name],
+    return [...this.type.fields].flatMap(([name, { property, isAlias }]) =>
+      isAlias || (this.raw[property] ?? null) === null || !Object.hasOwn(this.raw, property) ? [] : [name],
     );
+  }
+
+  /** Members that expressions cannot see. They make objects different all the same. */
+  hidden(): [string, unknown][] {
+    const seen = new Set([...this.type.fields.values()].map(({ property }) => property));
+    return Object.entries(this.raw).filter(([key]) => !seen.has(key));
   }
 }
 
@@ -267,7 +275,10 @@ function equalStructs(a: Struct, b: Struct, charge: Charge): boolean {
     const right = b.get(name);
     if (left === undefined || right === undefined || !equals(left, right, charge)) return false;
   }
-  return true;
+  const [mine, theirs] = [a.hidden(), b.hidden()];
+  if (mine.length === 0 && theirs.length === 0) return true;
+  charge((JSON.stringify(mine).length + JSON.stringify(theirs).length) / 10);
+  return deepEqual(Object.fromEntries(mine), Object.fromEntries(theirs));
 }
 
 export type Numeric = bigint | number | UInt;

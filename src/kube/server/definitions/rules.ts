@@ -23,8 +23,6 @@ import type { RuleValidator } from './versions.ts';
 const ruleCostLimit = 10_000_000;
 const schemaCostLimit = 100_000_000;
 const objectBudget = 10_000_000;
-/** As many elements as fit into a request where a schema does not say. */
-const unboundedElements = 1_000_000;
 const maxMessage = 2048;
 
 const reasons: Readonly<Record<string, Issue['type']>> = {
@@ -74,15 +72,21 @@ function visit(schema: Schema, place: Place, issues: Issue[], total: { cost: num
     visit(child, inner, issues, total);
   }
   if (schema.additionalProperties) {
-    const count = place.count * (schema.maxProperties ?? unboundedElements);
+    const count = place.count * elementCount(schema, place.root);
     const inner = { ...place, root: false, count, path: `${place.path}.additionalProperties` };
     visit(schema.additionalProperties, inner, issues, total);
   }
   if (schema.items) {
-    const count = place.count * (schema.maxItems ?? unboundedElements);
+    const count = place.count * elementCount(schema, place.root);
     const correlates = place.correlates && schema['x-kubernetes-list-type'] === 'map';
     visit(schema.items, { path: `${place.path}.items`, root: false, count, correlates }, issues, total);
   }
+}
+
+/** The most elements or entries that a value may have: where the schema does not say, what fits into a request. */
+function elementCount(schema: Schema, root: boolean): number {
+  const type = selfType(schema, root);
+  return type.kind === 'list' || type.kind === 'map' ? (type.max ?? 1) : 1;
 }
 
 function oneRuleFaults(

@@ -144,12 +144,7 @@ const durationFields: readonly Overload[] = [
   ...Object.entries(lengths).map(([name, unit]) =>
     method(name, [duration], int, ([length]: readonly [Duration]) => length.nanos / unit),
   ),
-  method(
-    'getMilliseconds',
-    [duration],
-    int,
-    ([length]: readonly [Duration]) => (length.nanos % 1_000_000_000n) / 1_000_000n,
-  ),
+  method('getMilliseconds', [duration], int, ([length]: readonly [Duration]) => length.nanos / 1_000_000n),
 ];
 
 const sized = [string, bytes, listOf(a), mapOf(a, b)];

@@ -78,8 +78,10 @@ function parseUrl(text: string): UrlParts | undefined {
   const relative = text.startsWith('/');
   if (!relative && !/^[A-Za-z][A-Za-z0-9+.-]*:/.test(text)) return undefined;
   const base = relative ? 'http://relative' : undefined;
-  if (/[\s\p{Cc}]/u.test(text) || !URL.canParse(text, base)) return undefined;
-  return { text, url: new URL(text, base), relative };
+  // Go leaves it to the reader to escape spaces.
+  const escaped = text.replaceAll(' ', '%20');
+  if (/[\p{Cc}]/u.test(text) || !URL.canParse(escaped, base)) return undefined;
+  return { text, url: new URL(escaped, base), relative };
 }
 
 const hostOf = ({ value: { url, relative } }: Url): string => (relative ? '' : url.host);

@@ -1,5 +1,5 @@
 /** Lists as Kubernetes extends them, sets, and optional values. */
-import { Duration } from '../time.ts';
+import { Duration, Timestamp } from '../time.ts';
 import {
   bool,
   double,
@@ -85,9 +85,10 @@ function flatten(list: List, depth: number, budget: Budget): unknown[] {
 function slice([list, from, to]: readonly [List, bigint, bigint]): List {
   const start = indexOf(from);
   const end = indexOf(to);
-  if (start < 0 || end > list.length || start > end)
-    return fail(`cannot slice(${from}, ${to}), index out of range`);
-  return list.slice(start, end);
+  const bad = (why: string): never => fail(`cannot slice(${from}, ${to}), ${why}`);
+  if (start < 0 || end < 0) return bad('negative indexes not supported');
+  if (start > end) return bad('start index must be less than or equal to end index');
+  return end > list.length ? bad(`list is length ${list.length}`) : list.slice(start, end);
 }
 
 const lists: readonly Overload[] = [
@@ -141,7 +142,13 @@ function containsAll(list: List, wanted: List, budget: Budget): boolean {
   });
 }
 
+function range([count]: readonly [bigint], budget: Budget): bigint[] {
+  budget.charge(Math.max(0, Number(count)));
+  return Array.from({ length: Math.max(0, Number(count)) }, (_, i) => BigInt(i));
+}
+
 const sets: readonly Overload[] = [
+  fn('lists.range', [int], listOf(int), range),
   fn(
     'sets.contains',
     [anyList, anyList],
@@ -165,6 +172,9 @@ const sets: readonly Overload[] = [
   ),
 ];
 
+/** Where Go's time begins: year 1. */
+const firstMoment = -62_135_596_800_000_000_000n;
+
 /** Whether a value is what its type starts with. */
 function isZero(value: unknown): boolean {
   if (value === null || value === '' || value === false) return true;
@@ -173,6 +183,7 @@ function isZero(value: unknown): boolean {
   if (value instanceof CelMap) return value.size === 0;
   if (value instanceof Struct) return value.names().length === 0;
   if (value instanceof Duration) return value.nanos === 0n;
+  if (value instanceof Timestamp) return value.nanos === firstMoment;
   return value instanceof Uint8Array && value.length === 0;
 }
 

@@ -21,7 +21,7 @@ const strings = listOf(string);
 const compiled = new Map<string, Regex>();
 const maxCompiled = 200;
 /** Steps of a search in one unit of cost. */
-const stepsPerUnit = 10;
+const stepsPerUnit = 4;
 
 /** Patterns may be computed, so only so many are kept. Throws what an expression fails with. */
 function regex(pattern: string): Regex {
