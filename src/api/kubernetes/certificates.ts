@@ -95,8 +95,8 @@ function complete(condition: Condition, before: readonly Condition[] | undefined
 function specIssues({ spec }: CertificateSigningRequest): Issue[] {
   if (!spec) return [];
   const issues: Issue[] = [];
-  const { signerName = '', usages = [], expirationSeconds } = spec;
-  if (signerName === '') {
+  const { signerName, usages = [], expirationSeconds } = spec;
+  if (!signerName) {
     issues.push({ type: 'Required', path: 'spec.signerName', detail: '' });
   } else if (!/^[a-z0-9.-]+\.[a-z0-9.-]+\/[^/\s].*$/.test(signerName) || signerName.length > 571) {
     const detail = 'must be a fully qualified domain and path of the form "example.com/signer-name"';

@@ -35,7 +35,7 @@ export function serviceAccountPlugin(store: Store): AdmissionPlugin {
       const account = spec.serviceAccountName || defaultAccount;
       spec.serviceAccountName = account;
       spec.serviceAccount = account;
-      const found = accounts.get(`${namespace}/${account}`)?.object as ServiceAccount | undefined;
+      const found: ServiceAccount | undefined = accounts.get(`${namespace}/${account}`)?.object;
       // The default account follows its namespace a moment later; a pod that is quicker need not fail for it.
       if (!found && account !== defaultAccount) {
         throw forbidden(
