@@ -4,6 +4,7 @@ import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
 import {
   classNameOf,
   isProvisionedHere,
+  noProvisioner,
   persistentVolumeClaims,
   persistentVolumes,
   storageClasses,
@@ -66,12 +67,7 @@ export class VolumeClaims {
         `persistentvolumeclaim ${JSON.stringify(name)} bound to non-existent persistentvolume ${JSON.stringify(volume)}`,
       );
     }
-    if (phase !== 'Bound') {
-      // A claim that waits for its first consumer is being bound because this pod is there.
-      return this.#bindsLate(claim)
-        ? { waits: true }
-        : waits('pod has unbound immediate PersistentVolumeClaims');
-    }
+    if (phase !== 'Bound') return this.#unbound(claim);
     if (!claim.spec?.accessModes?.includes('ReadWriteOncePod')) return ready;
     const taken = running().some(
       (other) => other.metadata.namespace === namespace && claimNames(other).includes(name),
@@ -81,9 +77,15 @@ export class VolumeClaims {
       : ready;
   }
 
-  #bindsLate(claim: PersistentVolumeClaim): boolean {
+  #unbound(claim: PersistentVolumeClaim): ClaimState {
     const storageClass = this.#informers.for(storageClasses).get(classNameOf(claim));
-    return storageClass?.volumeBindingMode === 'WaitForFirstConsumer';
+    if (storageClass?.volumeBindingMode !== 'WaitForFirstConsumer') {
+      return waits('pod has unbound immediate PersistentVolumeClaims');
+    }
+    // A claim that waits for its first consumer is being bound because this pod is there.
+    return storageClass.provisioner === noProvisioner
+      ? waits("1 node(s) didn't find available persistent volumes to bind")
+      : { waits: true };
   }
 }
 

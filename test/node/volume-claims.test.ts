@@ -160,6 +160,37 @@ for (const driver of ['process', 'oci'] as const) {
       assert.equal(await node.logs('early'), 'lines: before early\n');
     });
 
+    it('a claim to volumes that are made by hand waits for one, with its pod', async () => {
+      await node.api.client.create(storageClasses, {
+        ...makeDefaultClass(),
+        metadata: { name: 'by-hand' },
+        provisioner: 'kubernetes.io/no-provisioner',
+      });
+      await claim('manual', { storageClassName: 'by-hand' });
+      await node.run('patient', makeSpec('manual', 'patient'));
+      await node.until(
+        'patient',
+        'to wait',
+        (pod) =>
+          unschedulable(pod) ===
+          "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.",
+      );
+      const path = join(root, 'manual');
+      await node.api.client.create(persistentVolumes, {
+        apiVersion: 'v1',
+        kind: 'PersistentVolume',
+        metadata: { name: 'manual' },
+        spec: {
+          capacity: { storage: '1Gi' },
+          accessModes: ['ReadWriteOnce'],
+          storageClassName: 'by-hand',
+          hostPath: { path },
+        },
+      });
+      await succeeded('patient');
+      assert.equal(await node.logs('patient'), 'lines: patient\n');
+    });
+
     it('a claim of one pod at a time keeps the next one waiting', async () => {
       await claim('one', { accessModes: ['ReadWriteOncePod'] });
       const wait = { command: ['node', '-e', 'setInterval(() => {}, 1000)'] };

@@ -1,5 +1,6 @@
 /** Services and what is behind them: Endpoints and EndpointSlices. */
 import { randomInt } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { AdmissionContext, Issue } from '../resource.ts';
 import { abbreviate, ageColumn, ageOf, column } from './cells.ts';
 import { kubernetesResource, oldOf, type KubernetesObject } from './define.ts';
@@ -215,6 +216,35 @@ function endpointsText(endpoints: Endpoints): string {
   return abbreviate(entries, 3, '<none>');
 }
 
+const addressWords = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
+
+/** Loopback addresses are allowed, unlike upstream: pods of the process driver have no other. */
+function endpointsIssues({ subsets = [] }: Endpoints): Issue[] {
+  const issues: Issue[] = [];
+  subsets.forEach((subset, i) => {
+    const at = `subsets[${i}]`;
+    if (!subset.addresses?.length && !subset.notReadyAddresses?.length) {
+      const detail = 'must specify `addresses` or `notReadyAddresses`';
+      issues.push({ type: 'Required', path: at, detail });
+    }
+    for (const member of ['addresses', 'notReadyAddresses'] as const) {
+      (subset[member] ?? []).forEach(({ ip }, j) => {
+        if (isIP(ip) !== 0) return;
+        issues.push({ type: 'Invalid', path: `${at}.${member}[${j}].ip`, value: ip, detail: addressWords });
+      });
+    }
+    (subset.ports ?? []).forEach((port, j) => {
+      const path = `${at}.ports[${j}]`;
+      const fault = portNumberFault(port.port);
+      if (fault) issues.push({ type: 'Invalid', path: `${path}.port`, value: port.port, detail: fault });
+      if (!port.name && (subset.ports?.length ?? 0) > 1) {
+        issues.push({ type: 'Required', path: `${path}.name`, detail: '' });
+      }
+    });
+  });
+  return issues;
+}
+
 export const endpoints = kubernetesResource('core.v1.Endpoints', {
   plural: 'endpoints',
   shortNames: ['ep'],
@@ -226,11 +256,39 @@ export const endpoints = kubernetesResource('core.v1.Endpoints', {
       for (const port of subset.ports ?? []) port.protocol ??= 'TCP';
     }
   },
+  issues: endpointsIssues,
 });
 
 function slicePorts(slice: EndpointSlice): string {
   const ports = (slice.ports ?? []).map((port) => (port.port === undefined ? '*' : String(port.port)));
   return abbreviate(ports, 3, '<unset>');
+}
+
+const maxSliceAddresses = 100;
+
+function sliceAddressIssues(
+  { addressType }: EndpointSlice,
+  endpoint: Partial<NonNullable<EndpointSlice['endpoints']>[number]>,
+  i: number,
+): Issue[] {
+  const { addresses = [] } = endpoint;
+  const path = `endpoints[${i}].addresses`;
+  if (addresses.length === 0) {
+    return [{ type: 'Required', path, detail: 'must contain at least 1 address' }];
+  }
+  if (addresses.length > maxSliceAddresses) {
+    const detail = `must have at most ${maxSliceAddresses} items`;
+    return [{ type: 'TooMany', path, value: addresses.length, detail }];
+  }
+  return addresses.flatMap((value, j): Issue[] => {
+    const at = `${path}[${j}]`;
+    const family = { IPv4: 4, IPv6: 6 }[addressType];
+    const fault = family === undefined ? dnsSubdomainFault(value) : undefined;
+    if (fault) return [{ type: 'Invalid', path: at, value, detail: fault }];
+    if (family === undefined || isIP(value) === family) return [];
+    const detail = family === 4 ? 'must be a valid IPv4 address' : 'must be a valid IPv6 address';
+    return [{ type: 'Invalid', path: at, value, detail }];
+  });
 }
 
 export const endpointSlices = kubernetesResource('discovery.v1.EndpointSlice', {
@@ -269,6 +327,7 @@ export const endpointSlices = kubernetesResource('discovery.v1.EndpointSlice', {
         detail: 'field is immutable',
       });
     }
+    (slice.endpoints ?? []).forEach((endpoint, i) => issues.push(...sliceAddressIssues(slice, endpoint, i)));
     if ((slice.endpoints?.length ?? 0) > 1000) {
       issues.push({
         type: 'TooMany',

@@ -14,6 +14,8 @@ export type StorageClass = KubernetesObject<'storage.v1.StorageClass'>;
 export const claimProtection = 'kubernetes.io/pvc-protection';
 export const volumeProtection = 'kubernetes.io/pv-protection';
 export const defaultClassAnnotation = 'storageclass.kubernetes.io/is-default-class';
+/** Volumes of such a class are made by hand. */
+export const noProvisioner = 'kubernetes.io/no-provisioner';
 /** The provisioner of this machine, and the annotation by which volumes tell who made them. */
 export const hostPathProvisioner = 'knapsack.dev/host-path';
 export const provisionedByAnnotation = 'pv.kubernetes.io/provisioned-by';

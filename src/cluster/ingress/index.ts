@@ -77,6 +77,8 @@ class IngressController implements Controller {
   readonly #knative: Informer<KnativeIngress>;
   /** By key of the Ingress. */
   readonly #claims = new Map<string, readonly Claim[]>();
+  /** What each Ingress was told last: endpoints come and go, and nobody wants to hear it again each time. */
+  readonly #told = new Map<string, ReadonlySet<string>>();
   /** What was sent last. */
   readonly #hosts = new Map<string, HostRule>();
   readonly #backends = new Map<string, Backend>();
@@ -101,7 +103,10 @@ class IngressController implements Controller {
     if (isOurs) this.#claims.set(id, claims);
     else this.#claims.delete(id);
     await this.#publish([...before, ...claims]);
-    if (!isOurs) return;
+    if (!isOurs) {
+      this.#told.delete(id);
+      return;
+    }
     this.#tell(ingress, claims);
     const { ip, port } = this.#options.address;
     const loadBalancer = { ingress: [{ ip, ports: [{ port, protocol: 'TCP' }] }] };
@@ -164,8 +169,12 @@ class IngressController implements Controller {
 
   /** What the user may not have meant. */
   #tell(ingress: Ingress, claims: readonly Claim[]): void {
+    const before = this.#told.get(keyOf(ingress));
+    const told = new Set<string>();
+    this.#told.set(keyOf(ingress), told);
     const warn = (reason: string, message: string): void => {
-      this.#recorder.event(ingress, 'Warning', reason, message);
+      told.add(message);
+      if (!before?.has(message)) this.#recorder.event(ingress, 'Warning', reason, message);
     };
     const references = new Map(claims.map(({ backend }) => [backend.key, backend]));
     for (const reference of references.values()) {

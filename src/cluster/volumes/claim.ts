@@ -11,6 +11,7 @@ import {
   defaultClass,
   hostPathProvisioner,
   isProvisionedHere,
+  noProvisioner,
   persistentVolumeClaims,
   persistentVolumes,
   storageClasses,
@@ -223,6 +224,8 @@ class ClaimController implements Controller {
     node: string | undefined,
   ): Promise<Outcome> {
     const { provisioner } = storageClass;
+    // A volume that comes brings the claim back; the pod that wants it says what is missing.
+    if (provisioner === noProvisioner) return;
     if (provisioner !== hostPathProvisioner || !this.#provisioner) {
       await this.#annotate(claim, provisioner, node);
       const message = `Waiting for a volume to be created either by the external provisioner '${provisioner}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered.`;

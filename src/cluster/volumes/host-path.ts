@@ -65,7 +65,9 @@ export class HostPathVolumes {
   /** Deletes the directory with what is in it. Throws for a volume that was not made by {@link provision}. */
   async delete(volume: PersistentVolume): Promise<void> {
     if (!isProvisionedHere(volume)) throw new Error(`volume ${volume.metadata.name} was not made here`);
-    await rm(this.#pathOf(volume.metadata.name), { recursive: true, force: true });
+    // A container that was not waited for may still be writing.
+    const patience = { maxRetries: 10, retryDelay: 100 };
+    await rm(this.#pathOf(volume.metadata.name), { recursive: true, force: true, ...patience });
   }
 
   #pathOf(volumeName: string): string {

@@ -88,8 +88,9 @@ class VolumeController implements Controller {
   }
 
   async #reclaim(volume: PersistentVolume): Promise<void> {
-    if (volume.status?.phase === 'Failed') return;
-    await this.#report(volume, 'Released');
+    const failed = volume.status?.phase === 'Failed';
+    if (failed && !isProvisionedHere(volume)) return;
+    if (!failed) await this.#report(volume, 'Released');
     const policy = volume.spec?.persistentVolumeReclaimPolicy;
     if (policy === 'Retain') return;
     if (policy === 'Recycle') return this.#fail(volume, 'VolumeFailedRecycle', 'recycling is not supported');
@@ -103,7 +104,8 @@ class VolumeController implements Controller {
     try {
       await this.#provisioner.delete(volume);
     } catch (error) {
-      return this.#fail(volume, 'VolumeFailedDelete', messageOf(error));
+      await this.#fail(volume, 'VolumeFailedDelete', messageOf(error));
+      throw error;
     }
     const { name, uid = '' } = volume.metadata;
     try {

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { ingressClasses, leases, networkPolicies } from '../../../src/api/kubernetes/index.ts';
+import {
+  endpoints,
+  endpointSlices,
+  ingressClasses,
+  leases,
+  networkPolicies,
+} from '../../../src/api/kubernetes/index.ts';
 import { hasReason } from '../../../src/kube/api-error.ts';
 import { startTestApi, type TestApi } from '../../support/api.ts';
 
@@ -85,5 +91,42 @@ describe('kinds that are checked and stored', () => {
     );
     await refused(make({ leaseTransitions: -1 }), /must be greater than or equal to 0/);
     await make({ holderIdentity: '', leaseDurationSeconds: 15 });
+  });
+
+  it('Endpoints and EndpointSlices', async () => {
+    const make = (subset: object) =>
+      api.client.create(endpoints, {
+        apiVersion: 'v1',
+        kind: 'Endpoints',
+        metadata: { name: 'e', namespace: 'default' },
+        subsets: [subset],
+      });
+    await refused(make({ ports: [{ port: 1 }] }), /subsets\[0\]: Required value: must specify `addresses`/);
+    await refused(
+      make({ addresses: [{ ip: 'host' }] }),
+      /addresses\[0\].ip: Invalid value: "host": must be a valid IP/,
+    );
+    await refused(
+      make({ addresses: [{ ip: '10.0.0.1' }], ports: [{ port: 0 }] }),
+      /ports\[0\].port: Invalid value: 0/,
+    );
+    await make({
+      addresses: [{ ip: '127.0.0.1' }],
+      notReadyAddresses: [{ ip: 'fd00::1' }],
+      ports: [{ port: 1 }],
+    });
+    const slice = (addressType: string, addresses: string[]) =>
+      api.client.create(endpointSlices, {
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: { name: `s-${addressType.toLowerCase()}`, namespace: 'default' },
+        addressType,
+        endpoints: [{ addresses }],
+      });
+    await refused(slice('IPv4', []), /must contain at least 1 address/);
+    await refused(slice('IPv4', ['fd00::1']), /must be a valid IPv4 address/);
+    await refused(slice('FQDN', ['Not A Name']), /RFC 1123 subdomain/);
+    await slice('IPv6', ['fd00::1']);
+    await slice('FQDN', ['example.com']);
   });
 });
