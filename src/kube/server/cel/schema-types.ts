@@ -161,6 +161,11 @@ function textType(schema: Schema): CelType {
   return { kind: 'string', max: schema.maxLength ?? largestSize };
 }
 
+/** How many values of the schema fit into a request. */
+export function mostInRequest(schema: Schema): number {
+  return most(leastSize(schema) + 1);
+}
+
 /** How many elements of so many bytes fit into a request. */
 function most(bytes: number): number {
   return Math.floor(largestSize / bytes);

@@ -9,6 +9,7 @@ import {
   BudgetError,
   CelEvaluationError,
   compileRule,
+  mostInRequest,
   Data,
   ruleBudget,
   RuleFault,
@@ -35,8 +36,8 @@ const reasons: Readonly<Record<string, Issue['type']>> = {
 interface Place {
   readonly path: string;
   readonly root: boolean;
-  /** How often the place may occur in one object. */
-  readonly count: number;
+  /** How often the place may occur in one object; undefined where only the size of a request bounds it. */
+  readonly count: number | undefined;
   /** An old value can be found for a new one here. */
   readonly correlates: boolean;
 }
@@ -72,21 +73,19 @@ function visit(schema: Schema, place: Place, issues: Issue[], total: { cost: num
     visit(child, inner, issues, total);
   }
   if (schema.additionalProperties) {
-    const count = place.count * elementCount(schema, place.root);
+    const count = times(place.count, schema.maxProperties);
     const inner = { ...place, root: false, count, path: `${place.path}.additionalProperties` };
     visit(schema.additionalProperties, inner, issues, total);
   }
   if (schema.items) {
-    const count = place.count * elementCount(schema, place.root);
+    const count = times(place.count, schema.maxItems);
     const correlates = place.correlates && schema['x-kubernetes-list-type'] === 'map';
     visit(schema.items, { path: `${place.path}.items`, root: false, count, correlates }, issues, total);
   }
 }
 
-/** The most elements or entries that a value may have: where the schema does not say, what fits into a request. */
-function elementCount(schema: Schema, root: boolean): number {
-  const type = selfType(schema, root);
-  return type.kind === 'list' || type.kind === 'map' ? (type.max ?? 1) : 1;
+function times(count: number | undefined, max: number | undefined): number | undefined {
+  return count === undefined || max === undefined ? undefined : count * max;
 }
 
 function oneRuleFaults(
@@ -110,7 +109,7 @@ function oneRuleFaults(
     const detail = 'oldSelf cannot be used on the uncorrelatable portion of the schema';
     return [{ type: 'Invalid', path: `${path}.rule`, value: rule.rule, detail }];
   }
-  const cost = compiled.cost * place.count;
+  const cost = compiled.cost * (place.count ?? mostInRequest(schema));
   total.cost += cost;
   if (cost <= ruleCostLimit) return [];
   return [
