@@ -70,7 +70,7 @@ async function tryEvict(
     preconditions: { resourceVersion, ...request.deletion.preconditions },
   };
   const remove = (deletion: Deletion): Promise<unknown> =>
-    service.delete(pods, key, { ...request.requester, ...deletion, dryRun: request.dryRun });
+    markAndDelete(service, clock, key, deletion, request);
   const { uid } = request.deletion.preconditions ?? {};
   const isOther = uid !== undefined && uid !== pod.metadata.uid;
   // One that is not the pod meant is refused by its precondition before a budget is spent on it.
@@ -86,6 +86,38 @@ async function tryEvict(
   const next = spend(budget, pod, clock.now());
   if (!request.dryRun) await writeStatus(service, budget, next);
   await remove(request.deletion);
+}
+
+/** Says in the pod why it goes, for what makes pods to tell an eviction from a failure, and deletes it. */
+async function markAndDelete(
+  service: ApiService,
+  clock: Clock,
+  key: ObjectKey,
+  deletion: Deletion,
+  { requester, dryRun }: EvictionRequest,
+): Promise<void> {
+  let { preconditions } = deletion;
+  if (!dryRun) {
+    const condition = {
+      type: 'DisruptionTarget',
+      status: 'True',
+      reason: 'EvictionByEvictionAPI',
+      message: 'Eviction API: evicting',
+      lastTransitionTime: timestamp(clock.now()),
+    };
+    const body = { metadata: { ...preconditions }, status: { conditions: [condition] } };
+    const request = { ...system, subresource: 'status' } as const;
+    const marked = await service.patch(pods, key, { type: 'strategic', body }, request);
+    const { resourceVersion = '' } = marked.object.metadata;
+    // The version that was meant is the one that has just been written over it.
+    if (preconditions?.resourceVersion !== undefined) preconditions = { ...preconditions, resourceVersion };
+  }
+  await service.delete(pods, key, {
+    ...requester,
+    ...deletion,
+    ...(preconditions ? { preconditions } : {}),
+    dryRun,
+  });
 }
 
 /** Pods whose going disturbs nobody: not yet started, ended, or going already. */

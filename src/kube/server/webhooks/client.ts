@@ -55,7 +55,7 @@ export class WebhookClient {
     return parse(answer.text);
   }
 
-  /** Closes idle connections; running requests end by their deadlines. */
+  /** Cuts every connection. */
   close(): void {
     this.#agent.destroy();
   }

@@ -89,14 +89,24 @@ describe('evictions', () => {
     const ns = await namespace();
     const [pod] = await deploy(ns, 'free', 1);
     const name = pod?.metadata.name ?? '';
-    const dry = await evict(ns, name, {}, '?dryRun=All');
+    // Older clients say v1beta1 and mean the same.
+    const dry = await evict(ns, name, { apiVersion: 'policy/v1beta1' }, '?dryRun=All');
     assert.equal(dry.status, 201, dry.body.toString());
     await client().get(pods, { namespace: ns, name });
+    const key = { namespace: ns, name };
+    const hold = (finalizers: string[] | null) =>
+      client().patch(pods, key, { type: 'merge', body: { metadata: { finalizers } } });
+    await hold(['example.com/hold']);
     const reply = await evict(ns, name);
     assert.deepEqual([reply.status, reply.json<Status>().status], [201, 'Success']);
+    const { metadata, status: last } = await client().get(pods, key);
+    assert.ok(metadata.deletionTimestamp);
+    const target = last?.conditions?.find(({ type }) => type === 'DisruptionTarget');
+    assert.deepEqual([target?.status, target?.reason], ['True', 'EvictionByEvictionAPI']);
+    await hold(null);
     await waitFor('the pod to go', async () => {
       const { items } = await client().list(pods, { namespace: ns });
-      return items.every(({ metadata }) => metadata.name !== name);
+      return items.every((item) => item.metadata.name !== name);
     });
     assertStatus(await evict(ns, name), 404, 'NotFound', `pods "${name}" not found`);
   });
