@@ -137,6 +137,8 @@ export interface ContainerHandle {
   readonly state: Json;
   /** The main process as this machine numbers it; undefined while it is not known. */
   readonly pid: number | undefined;
+  /** Path by which the terminal of the main process can be opened; undefined while there is none. */
+  terminal(): string | undefined;
   /** To the main process, or for SIGKILL to everything in the container. Does nothing when it has ended. */
   signal(name: NodeJS.Signals): void;
   exec(command: readonly string[], options: ExecOptions): Promise<ExecResult>;

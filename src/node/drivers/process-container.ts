@@ -5,7 +5,7 @@ import { constants as osConstants } from 'node:os';
 import { messageOf } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../base/process.ts';
-import { findTerminalPrograms, inTerminal, noTerminal } from '../streams/terminal.ts';
+import { findTerminalPrograms, inTerminal, noTerminal, terminalPath } from '../streams/terminal.ts';
 import type { Cgroup } from './cgroups.ts';
 import type { Command } from '../../kube/server/pod-streams/source.ts';
 import {
@@ -170,6 +170,10 @@ export class ChildContainer implements ContainerHandle {
     return this.#identity?.pid;
   }
 
+  terminal(): string | undefined {
+    return this.pid === undefined ? undefined : terminalPath(this.pid);
+  }
+
   get state(): Json {
     return stateOf(this.#launch, this.#identity);
   }
@@ -265,6 +269,10 @@ export class AdoptedContainer implements ContainerHandle {
 
   get pid(): number | undefined {
     return this.#saved.process?.pid;
+  }
+
+  terminal(): string | undefined {
+    return this.pid === undefined ? undefined : terminalPath(this.pid);
   }
 
   #alive(): boolean {

@@ -180,6 +180,10 @@ class ShellContainer implements ContainerHandle {
     return this.#process?.pid;
   }
 
+  terminal(): string | undefined {
+    return undefined;
+  }
+
   get state(): Json {
     return stateOf(this.#launch, this.#process);
   }

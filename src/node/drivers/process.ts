@@ -149,6 +149,7 @@ function notStarted(id: string, error: unknown): ContainerHandle {
     exited: new Promise(() => undefined),
     state: { command: { file: '', args: [], env: {}, cwd: '/' }, rootfs: '', mounts: [] },
     pid: undefined,
+    terminal: () => undefined,
     signal: () => undefined,
     exec: () => Promise.reject(reason),
     open: () => Promise.reject(reason),

@@ -6,7 +6,7 @@ import type { ContainerHandle } from '../drivers/driver.ts';
 import type { ContainerLog } from '../logs/container-log.ts';
 import { readLog } from '../logs/log-reader.ts';
 import type { ContainerInput } from './container-input.ts';
-import { terminalPath, TerminalResizer, type TerminalPrograms } from './terminal.ts';
+import { TerminalResizer, type TerminalPrograms } from './terminal.ts';
 
 export interface AttachTarget {
   readonly handle: ContainerHandle;
@@ -32,9 +32,7 @@ export function attachTo(
   const follow = readLog(log, { follow: true, signal: left.signal, ...(fromStart ? {} : { tailLines: 0 }) });
   const output = options.stdout || options.stderr ? Readable.from(follow, { objectMode: false }) : undefined;
   const stdin = options.stdin ? input?.open() : undefined;
-  const resizer =
-    terminals &&
-    new TerminalResizer(terminals, () => (handle.pid === undefined ? undefined : terminalPath(handle.pid)));
+  const resizer = terminals && new TerminalResizer(terminals, () => handle.terminal());
   if (size) resizer?.set(size);
   const ended = handle.exited.then((): CommandEnd => ({ kind: 'exited', code: 0 }));
   return {

@@ -3,6 +3,7 @@
  * the size of one from outside.
  */
 import { execFile } from 'node:child_process';
+import { statSync } from 'node:fs';
 import type { TerminalSize } from '../../kube/server/pod-streams/terminal-size.ts';
 import { findProgram } from '../drivers/oci/detect.ts';
 import { quote } from '../drivers/shell.ts';
@@ -46,6 +47,19 @@ export function inTerminal(
 /** Where a process that has a terminal for its standard input can be seen to have it, also inside a container. */
 export function terminalPath(pid: number): string {
   return `/proc/${pid}/fd/0`;
+}
+
+/**
+ * Likewise, once it is a terminal of the container's own: while a process is being put into its container it still has
+ * that of whoever starts it.
+ */
+export function containerTerminalPath(pid: number): string | undefined {
+  try {
+    const { dev } = statSync(terminalPath(pid));
+    return dev === statSync('/dev/pts').dev ? undefined : terminalPath(pid);
+  } catch {
+    return undefined;
+  }
 }
 
 function sizeSettings({ columns, rows }: TerminalSize): string[] {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Json } from '../../../base/json.ts';
 import { identifyProcess, isSameProcess, type ProcessIdentity } from '../../../base/process.ts';
 import type { Cgroup } from '../cgroups.ts';
+import { containerTerminalPath } from '../../streams/terminal.ts';
 import type { Command } from '../../../kube/server/pod-streams/source.ts';
 import {
   StartError,
@@ -77,6 +78,10 @@ export class OciContainer implements ContainerHandle {
 
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  terminal(): string | undefined {
+    return this.#process && containerTerminalPath(this.#process.pid);
   }
 
   #begin(): void {

@@ -247,6 +247,7 @@ function failedContainer(handle: OciContainer, error: StartError): ContainerHand
     exited: handle.exited,
     state: handle.state,
     pid: undefined,
+    terminal: () => undefined,
     signal: () => undefined,
     exec: (command, options) => handle.exec(command, options),
     open: () => Promise.reject(error),

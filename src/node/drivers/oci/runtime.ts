@@ -8,7 +8,7 @@ import {
   findTerminalPrograms,
   inTerminal,
   noTerminal,
-  terminalPath,
+  containerTerminalPath,
   type TerminalPrograms,
 } from '../../streams/terminal.ts';
 import type { CommandOptions, ExecOptions, ExecResult } from '../driver.ts';
@@ -217,7 +217,7 @@ function processOf(
 function terminalOf(pidFile: string): string | undefined {
   try {
     const pid = readFileSync(pidFile, 'latin1').trim();
-    return /^\d+$/.test(pid) ? terminalPath(Number(pid)) : undefined;
+    return /^\d+$/.test(pid) ? containerTerminalPath(Number(pid)) : undefined;
   } catch {
     return undefined;
   }

@@ -6,7 +6,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { request as httpsRequest } from 'node:https';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { WebSocket } from 'ws';
+import { WebSocket, type ClientOptions } from 'ws';
 import { pods } from '../../../../src/api/kubernetes/pods.ts';
 import { waitFor } from '../../../support/wait.ts';
 import { assertStatus, startTestServer, type TestServer } from '../support.ts';
@@ -38,6 +38,11 @@ class Channels {
   async closed(): Promise<void> {
     await waitFor('the connection to close', () => this.closeCode !== undefined);
   }
+}
+
+function tlsOptions(server: TestServer): ClientOptions {
+  const { ca, cert, key } = server.tls();
+  return { ca, cert, key };
 }
 
 describe('streams over WebSocket', () => {
@@ -74,11 +79,9 @@ describe('streams over WebSocket', () => {
   });
 
   async function open(path: string, protocols: string[]): Promise<Channels> {
-    const { ca, cert, key } = server.tls();
+    const tls = tlsOptions(server);
     const url = `${server.server.url.replace('https', 'wss')}${path}`;
-    const socket = new WebSocket(url, protocols, { ca, cert, key } as ConstructorParameters<
-      typeof WebSocket
-    >[2]);
+    const socket = new WebSocket(url, protocols, tls);
     const channels = new Channels(socket, protocols[0]?.includes('base64'));
     await once(socket, 'open');
     return channels;
@@ -396,9 +399,8 @@ describe('streams over WebSocket', () => {
     own.script = () => undefined;
     const second = await startTestServer({ streams: own });
     await second.api.client.create(pods, streamsPod);
-    const { ca, cert, key } = second.tls();
     const url = `${second.server.url.replace('https', 'wss')}${exec}`;
-    const options = { ca, cert, key } as ConstructorParameters<typeof WebSocket>[2];
+    const options = tlsOptions(second);
     const channels = new Channels(new WebSocket(url, ['v4.channel.k8s.io'], options));
     await waitFor('the command to start', () => channels.messages.length > 0);
     const begun = performance.now();
