@@ -38,6 +38,13 @@ export const cliErrors = {
     remedy: 'Name a directory of your own on a disk that can be written with --data.',
     blame: 'user',
   },
+  CLI_TOKEN_KEY_DAMAGED: {
+    cause: 'The key that signs the tokens of service accounts cannot be read.',
+    status: 0,
+    remedy:
+      'Restore the file that the message names from a backup. Deleting it makes a new key, and every token handed out so far worthless.',
+    blame: 'system',
+  },
   CLI_NOT_A_DATA_DIRECTORY: {
     cause: 'A directory that should be deleted was not made by Knapsack.',
     status: 0,

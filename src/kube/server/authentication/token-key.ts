@@ -2,19 +2,22 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { systemCode } from '../../../base/errors.ts';
+import { KnapsackError, messageOf, systemCode } from '../../../base/errors.ts';
 import { signingKey, type SigningKey } from './jws.ts';
 
 /**
- * Loads `<dir>/service-account.key`, making it when there is none. A damaged file throws: with another key every token
- * handed out so far would silently stop to work.
+ * Loads `<dir>/service-account.key`, making it when there is none. Throws CLI_TOKEN_KEY_DAMAGED rather than making another:
+ * every token handed out so far would silently stop to work.
  */
 export function ensureTokenKey(dir: string): SigningKey {
   const path = join(dir, 'service-account.key');
   try {
-    return signingKey(createPrivateKey(readFileSync(path, 'utf8')));
+    return readKey(readFileSync(path, 'utf8'));
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
+    if (systemCode(error) !== 'ENOENT') {
+      const message = `the key ${path} cannot be read: ${messageOf(error)}`;
+      throw new KnapsackError('CLI_TOKEN_KEY_DAMAGED', message, { cause: error });
+    }
   }
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -22,4 +25,11 @@ export function ensureTokenKey(dir: string): SigningKey {
   writeFileSync(`${path}.new`, pem, { mode: 0o600 });
   renameSync(`${path}.new`, path);
   return signingKey(privateKey);
+}
+
+/** Of P-256, the one curve of ES256. */
+function readKey(pem: string): SigningKey {
+  const key = createPrivateKey(pem);
+  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('it is not a P-256 key');
+  return signingKey(key);
 }

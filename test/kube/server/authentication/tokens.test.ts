@@ -85,7 +85,10 @@ describe('the key of tokens', () => {
     assert.equal(ensureTokenKey(dir).id, key.id);
     assert.equal(statSync(join(dir, 'service-account.key')).mode & 0o777, 0o600);
     writeFileSync(join(dir, 'service-account.key'), 'damaged');
-    assert.throws(() => ensureTokenKey(dir));
+    assert.throws(() => ensureTokenKey(dir), { code: 'CLI_TOKEN_KEY_DAMAGED' });
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'secp384r1' });
+    writeFileSync(join(dir, 'service-account.key'), privateKey.export({ format: 'pem', type: 'pkcs8' }));
+    assert.throws(() => ensureTokenKey(dir), /it is not a P-256 key/);
   });
 });
 
