@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import type { Pod } from '../../../../src/api/pods.ts';
+import { isPodReady, type Pod } from '../../../../src/api/pods.ts';
 import {
   deployments,
   jobs,
@@ -126,6 +126,45 @@ describe('evictions', () => {
     await status(ns, 'app', [3, 3, 2, 1, 'SufficientPods']);
     const [next] = await podsOf(ns, 'app');
     assert.equal((await evict(ns, next?.metadata.name ?? '')).status, 201);
+  });
+
+  it('never take more than the budget, however many ask at once', async () => {
+    const ns = await namespace();
+    const first = await deploy(ns, 'app', 6);
+    await budgetOf(ns, 'app', { maxUnavailable: 2 });
+    await status(ns, 'app', [6, 6, 4, 2, 'SufficientPods']);
+    const ended = new AbortController();
+    const healthy = new Set<string>();
+    let fewest = Number.POSITIVE_INFINITY;
+    const watching = (async () => {
+      for await (const { type, object } of client().watch(pods, { namespace: ns, signal: ended.signal })) {
+        if (type === 'BOOKMARK') continue;
+        const { name, deletionTimestamp } = object.metadata;
+        if (type !== 'DELETED' && !deletionTimestamp && isPodReady(object)) healthy.add(name);
+        else healthy.delete(name);
+        // The first six are told one by one.
+        if (healthy.size === 6) fewest = Math.min(fewest, 6);
+        if (fewest <= 6) fewest = Math.min(fewest, healthy.size);
+      }
+    })();
+    await waitFor('the watch to show all', () => healthy.size === 6);
+    const left = new Set(first.map(({ metadata }) => metadata.name));
+    let granted = 0;
+    await waitFor('all of the first to be evicted', async () => {
+      await Promise.all(
+        [...left].map(async (name) => {
+          const { status: code } = await evict(ns, name);
+          if (code === 201) granted++;
+          if (code === 201 || code === 404) left.delete(name);
+        }),
+      );
+      return left.size === 0;
+    });
+    await status(ns, 'app', [6, 6, 4, 2, 'SufficientPods']);
+    ended.abort();
+    await watching;
+    assert.equal(granted, 6);
+    assert.ok(fewest >= 4, `only ${fewest} were left`);
   });
 
   for (const [spec, wanted] of [
