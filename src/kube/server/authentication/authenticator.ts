@@ -36,7 +36,7 @@ export class RequestAuthenticator implements Authenticator {
   authenticate(request: IncomingMessage): User | undefined {
     const certificate = this.#certificates.authenticate(request.socket as TLSSocket, this.#clock.now());
     if (certificate !== undefined && certificate !== 'refused') return certificate;
-    const token = bearerToken(request.headers.authorization);
+    const token = bearerToken(request.headers.authorization) ?? webSocketToken(request);
     if (token !== undefined) {
       const verdict = this.#tokens.verify(token);
       if ('user' in verdict) return verdict.user;
@@ -45,6 +45,16 @@ export class RequestAuthenticator implements Authenticator {
     if (certificate === 'refused') throw unauthorized();
     return undefined;
   }
+}
+
+const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
+
+/** Browsers cannot send other headers with a WebSocket: a token comes as one of its subprotocols. */
+function webSocketToken({ headers }: IncomingMessage): string | undefined {
+  if (headers.upgrade?.toLowerCase() !== 'websocket') return undefined;
+  const protocols = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+  const found = protocols.find((name) => name.startsWith(tokenProtocol));
+  return found && Buffer.from(found.slice(tokenProtocol.length), 'base64url').toString();
 }
 
 /** RFC 6750 §2.1. An Authorization header of another scheme says nothing to us. */

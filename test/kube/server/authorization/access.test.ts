@@ -48,6 +48,21 @@ describe('access over HTTPS', () => {
       assertStatus(reply, 401, 'Unauthorized', 'Unauthorized');
     });
 
+    it('of browsers come as a subprotocol of a WebSocket', async () => {
+      const call = async (token: string): Promise<Reply> => {
+        const encoded = Buffer.from(token).toString('base64url');
+        const headers = {
+          connection: 'upgrade',
+          upgrade: 'websocket',
+          'sec-websocket-protocol': `base64url.bearer.authorization.k8s.io.${encoded}, v5.channel.k8s.io`,
+        };
+        return server.call('GET', configMaps, { identity: 'anonymous', headers });
+      };
+      const message = /^configmaps is forbidden: User "system:serviceaccount:default:browser"/;
+      assertStatus(await call(await account('browser')), 403, 'Forbidden', message);
+      assertStatus(await call('nonsense'), 401, 'Unauthorized', 'Unauthorized');
+    });
+
     it('by certificate come before those by token', async () => {
       const headers = { authorization: 'Bearer nonsense' };
       assert.equal((await server.call('GET', configMaps, { headers })).status, 200);
