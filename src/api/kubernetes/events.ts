@@ -48,7 +48,9 @@ export const events = kubernetesResource('core.v1.Event', {
   ],
   issues(event) {
     const issues: Issue[] = [];
-    const { namespace } = event.involvedObject;
+    // Required, which the schema reports, and so it may be missing here.
+    const { involvedObject }: Partial<Event> = event;
+    const namespace = involvedObject?.namespace;
     if (namespace && namespace !== event.metadata.namespace) {
       const detail = 'does not match event.namespace';
       issues.push({ type: 'Invalid', path: 'involvedObject.namespace', value: namespace, detail });

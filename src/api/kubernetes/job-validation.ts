@@ -204,8 +204,9 @@ function failureRuleIssues(rule: FailureRule, spec: JobSpec, path: string): Issu
     const detail = `must have at most ${maxConditions} items`;
     issues.push({ type: 'TooMany', path: `${path}.onPodConditions`, value: conditions?.length, detail });
   }
-  conditions?.forEach(({ type, status }, i) => {
+  conditions?.forEach((condition, i) => {
     const at = `${path}.onPodConditions[${i}]`;
+    const { type = '', status }: Partial<typeof condition> = condition;
     const fault = labelKeyFault(type);
     if (fault) issues.push({ type: 'Invalid', path: `${at}.type`, value: type, detail: fault });
     if (!['False', 'True', 'Unknown'].includes(status ?? '')) {

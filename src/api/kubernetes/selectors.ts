@@ -87,8 +87,10 @@ export function selectorIssues(selector: LabelSelector, path: string): Issue[] {
     const valueFault = labelValueFault(value);
     if (valueFault) issues.push({ type: 'Invalid', path: `${path}.matchLabels`, value, detail: valueFault });
   }
-  (selector.matchExpressions ?? []).forEach((requirement, i) => {
+  (selector.matchExpressions ?? []).forEach((given, i) => {
     const at = `${path}.matchExpressions[${i}]`;
+    // What the schema requires is reported, and may still be missing here.
+    const requirement: Partial<typeof given> = given;
     const count = requirement.values?.length ?? 0;
     if (requirement.operator === 'In' || requirement.operator === 'NotIn') {
       if (count === 0) {
@@ -104,7 +106,7 @@ export function selectorIssues(selector: LabelSelector, path: string): Issue[] {
       const detail = 'not a valid selector operator';
       issues.push({ type: 'Invalid', path: `${at}.operator`, value: requirement.operator, detail });
     }
-    const keyFault = labelKeyFault(requirement.key);
+    const keyFault = labelKeyFault(requirement.key ?? '');
     if (keyFault)
       issues.push({ type: 'Invalid', path: `${at}.key`, value: requirement.key, detail: keyFault });
   });
