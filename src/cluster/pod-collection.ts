@@ -1,11 +1,14 @@
 /** Pods that nothing else will ever remove (kubernetes pkg/controller/podgc). */
-import { keyOf } from '../api/object.ts';
+import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
+import { keyOf, timestamp } from '../api/object.ts';
 import { isPodTerminal, type Pod } from '../api/pods.ts';
 import { nodes } from '../api/kubernetes/nodes.ts';
 import { pods } from '../api/kubernetes/pods.ts';
 import { hasReason } from '../kube/api-error.ts';
 import type { ObjectKey } from '../kube/client/client.ts';
 import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
+
+type PodCondition = KubernetesTypes['core.v1.PodCondition'];
 
 /** A node that has gone may only be registering again. */
 const nodeQuarantineMs = 40_000;
@@ -14,6 +17,17 @@ const nodeQuarantineMs = 40_000;
  * cluster keeps 12 500: here they share the memory and the disk of one machine.
  */
 export const maxEndedPods = 1000;
+
+/** What the failure policy of a Job may ask for. `now` is ms since the epoch. */
+function nodeGone(now: number): PodCondition {
+  return {
+    type: 'DisruptionTarget',
+    status: 'True',
+    reason: 'DeletionByPodGC',
+    message: 'PodGC: node no longer exists',
+    lastTransitionTime: timestamp(now),
+  };
+}
 
 export function podCollectionController(env: ControllerEnv): Controller {
   const podCache = env.informers.for(pods);
@@ -34,10 +48,12 @@ export function podCollectionController(env: ControllerEnv): Controller {
   }
 
   /** Its end is written down first: a controller that counts its pods' ends waits for one. */
-  async function fail(pod: Pod): Promise<void> {
+  async function fail(pod: Pod, why?: PodCondition): Promise<void> {
     const { name, namespace = '', uid } = pod.metadata;
     if (!pod.metadata.finalizers?.length) return;
-    const body = { metadata: { uid }, status: { phase: 'Failed' } };
+    const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== why?.type);
+    const status = { phase: 'Failed', ...(why ? { conditions: [...others, why] } : {}) };
+    const body = { metadata: { uid }, status };
     try {
       await env.client.patch(pods, { namespace, name }, { type: 'merge', body }, { subresource: 'status' });
     } catch (error) {
@@ -67,7 +83,7 @@ export function podCollectionController(env: ControllerEnv): Controller {
     missing.set(key, since);
     const left = since + nodeQuarantineMs - now;
     if (left > 0) return { requeueAfter: left };
-    if (!isPodTerminal(pod)) await fail(pod);
+    if (!isPodTerminal(pod)) await fail(pod, nodeGone(now));
     await remove(pod);
     return undefined;
   }

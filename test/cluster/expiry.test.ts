@@ -75,6 +75,26 @@ describe('what goes with time', () => {
     await waitFor('the young one to go', async () => (await names()) === '');
   });
 
+  it('tells the end of a pod of a node that is gone to those who wait for it', async () => {
+    await makePod('held', { node: 'gone' });
+    const key = { namespace: 'default', name: 'held' };
+    const body = { metadata: { finalizers: ['example.com/count'] } };
+    await api.client.patch(pods, key, { type: 'merge', body });
+    await waitFor('the cache', () =>
+      Promise.resolve(informers.for(pods).get('default/held')?.metadata.finalizers !== undefined),
+    );
+    const pod = await waitFor('the end', async () => {
+      clock.advance(10_000);
+      const found = await api.client.get(pods, key);
+      return found.metadata.deletionTimestamp !== undefined && found;
+    });
+    assert.equal(pod.status?.phase, 'Failed');
+    const condition = pod.status?.conditions?.find((c) => c.type === 'DisruptionTarget');
+    assert.equal(condition?.reason, 'DeletionByPodGC');
+    await api.client.patch(pods, key, { type: 'merge', body: { metadata: { finalizers: null } } });
+    await waitFor('no pod', async () => (await api.client.list(pods)).items.length === 0);
+  });
+
   it('removes pods of a node that is gone, when it does not come back', async () => {
     await api.client.create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'there' } });
     await makePod('safe', { node: 'there' });
