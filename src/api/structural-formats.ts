@@ -5,19 +5,30 @@ import type { Schema } from './schema.ts';
 
 const compiled = new WeakMap<Schema, Regex>();
 
+/** Steps that matching may still take, over all texts of an object. */
+export interface PatternBudget {
+  steps: number;
+}
+
 /**
- * Whether the text matches anywhere. Patterns come from users, so their engine cannot be made to hang; a pattern that
- * takes too long on this text counts as not matching.
+ * Whether the text matches anywhere. Patterns come from users, so their engine cannot be made to hang; when the budget is
+ * spent nothing matches any more.
  */
-export function matchesPattern(schema: Schema, pattern: string, text: string): boolean {
+export function matchesPattern(
+  schema: Schema,
+  pattern: string,
+  text: string,
+  budget: PatternBudget,
+): boolean {
   let expression = compiled.get(schema);
   if (!expression) {
     expression = new Regex(pattern);
     compiled.set(schema, expression);
   }
   try {
-    return expression.test(text);
+    return expression.test(text, budget.steps, (steps) => (budget.steps -= steps));
   } catch {
+    budget.steps = 0;
     return false;
   }
 }

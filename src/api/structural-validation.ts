@@ -1,15 +1,29 @@
 /** Faults of form: an object against its structural schema. */
-import { deepEqual } from '../base/json.ts';
+import { deepEqual, type Json } from '../base/json.ts';
 import { kubernetesTypeName } from './kubernetes/schemas.ts';
 import type { Issue } from './resource.ts';
 import type { Schema } from './schema.ts';
-import { formatFault, matchesPattern } from './structural-formats.ts';
+import { formatFault, matchesPattern, type PatternBudget } from './structural-formats.ts';
 import { isMembers, memberSchema, resolveSchema } from './structural-members.ts';
 
 interface Walk {
   readonly issues: Issue[];
+  readonly budget: WalkBudget;
   /** Only types: what a decoder refuses before anything else looks at the object. */
   readonly typesOnly: boolean;
+}
+
+/** What one walk may still do. Large objects meet large schemas: the product of both must not stop the server. */
+interface WalkBudget extends PatternBudget {
+  visits: number;
+}
+
+/** Far more than the largest object needs against a schema that people write; about a second. */
+const maxVisits = 8_000_000;
+const maxPatternSteps = 20_000_000;
+
+function newBudget(): WalkBudget {
+  return { visits: maxVisits, steps: maxPatternSteps };
 }
 
 /** Where the walk is, and how to speak about it. */
@@ -31,9 +45,10 @@ interface Place {
  * keys are left to the kind's own validation, as in Kubernetes.
  */
 export function validateStructure(schema: Schema, value: unknown, builtin: boolean): Issue[] {
-  const walk: Walk = { issues: [], typesOnly: false };
+  const walk: Walk = { issues: [], budget: newBudget(), typesOnly: false };
   visit(walk, schema, value, { path: '', builtin, struct: '', native: false, lenient: false });
-  return walk.issues;
+  if (walk.budget.visits >= 0) return walk.issues;
+  return [{ type: 'Forbidden', path: '', detail: 'the schema takes too long to check on this object' }];
 }
 
 /**
@@ -41,12 +56,13 @@ export function validateStructure(schema: Schema, value: unknown, builtin: boole
  * present.
  */
 export function typeIssues(schema: Schema, value: unknown, builtin: boolean): Issue[] {
-  const walk: Walk = { issues: [], typesOnly: true };
+  const walk: Walk = { issues: [], budget: newBudget(), typesOnly: true };
   visit(walk, schema, value, { path: '', builtin, struct: '', native: false, lenient: false });
   return walk.issues;
 }
 
 function visit(walk: Walk, schema: Schema, value: unknown, place: Place): void {
+  if (walk.budget.visits-- <= 0) return;
   const resolved = resolveSchema(schema);
   const native = place.native || kubernetesTypeName(resolved) !== undefined;
   if (value === null) {
@@ -213,7 +229,7 @@ function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): v
       detail: place.builtin ? detail : `${path} in body ${detail}`,
     });
   };
-  if (schema.enum && !schema.enum.some((item) => deepEqual(item, value))) {
+  if (schema.enum && !isListed(schema.enum, value)) {
     const supported = schema.enum.map((item) => JSON.stringify(item)).join(', ');
     walk.issues.push({ type: 'NotSupported', path, value, detail: `supported values: ${supported}` });
   }
@@ -224,7 +240,7 @@ function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): v
     if (schema.maxLength !== undefined && characters(value) > schema.maxLength) {
       walk.issues.push({ type: 'TooLong', path, detail: `may not be more than ${schema.maxLength} bytes` });
     }
-    if (schema.pattern !== undefined && !matchesPattern(schema, schema.pattern, value)) {
+    if (schema.pattern !== undefined && !matchesPattern(schema, schema.pattern, value, walk.budget)) {
       invalid(patternDetail(schema));
     }
     // In Kubernetes' own kinds Go's decoder has seen to all other formats.
@@ -239,6 +255,19 @@ function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): v
   }
   if (schema.allOf ?? schema.anyOf ?? schema.oneOf ?? schema.not)
     checkCombinations(walk, schema, value, place);
+}
+
+const listed = new WeakMap<readonly Json[], ReadonlySet<unknown>>();
+
+/** Scalars are looked up: enums may be long, and lists of their values longer. */
+function isListed(values: readonly Json[], value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return values.some((item) => deepEqual(item, value));
+  let scalars = listed.get(values);
+  if (!scalars) {
+    scalars = new Set(values);
+    listed.set(values, scalars);
+  }
+  return scalars.has(value);
 }
 
 function checkNumber(schema: Schema, value: number, invalid: (detail: string) => void): void {
@@ -277,7 +306,7 @@ function checkSize(walk: Walk, schema: Schema, members: object, { path }: Place)
 /** `allOf`, `anyOf`, `oneOf` and `not`: schemas beside the structural one. */
 function checkCombinations(walk: Walk, schema: Schema, value: unknown, place: Place): void {
   const faults = (other: Schema): Issue[] => {
-    const inner: Walk = { issues: [], typesOnly: false };
+    const inner: Walk = { issues: [], budget: walk.budget, typesOnly: false };
     visit(inner, other, value, place);
     return inner.issues;
   };

@@ -247,3 +247,24 @@ test('a field selector may ask for what a definition declares', async (t) => {
   );
   await assert.rejects(service.list(things.def, { fieldSelector: 'spec.size=1' }), { code: 400 });
 });
+
+test('no schema makes an object take for ever', async (t) => {
+  const { definitions, things } = await api(t);
+  const text = { type: 'string', pattern: '(a*)*(a*)*b' };
+  const branches = Array.from({ length: 300 }, (_, i) => ({ properties: { a: { enum: [i] } } }));
+  const item = { type: 'object', properties: { a: { type: 'integer' } }, not: { anyOf: branches } };
+  await definitions.create(
+    thing([
+      version('v1', {
+        properties: { texts: { type: 'array', items: text }, items: { type: 'array', items: item } },
+      }),
+    ]),
+  );
+  const long = Array.from({ length: 200 }, () => 'a'.repeat(10_000));
+  await assert.rejects(things.create(things.object('x', { spec: { texts: long } })), { code: 422 });
+  const many = Array.from({ length: 100_000 }, () => ({ a: -1 }));
+  await assert.rejects(things.create(things.object('x', { spec: { items: many } })), {
+    code: 422,
+    message: /the schema takes too long to check on this object/,
+  });
+});
