@@ -206,7 +206,8 @@ function failureRuleIssues(rule: FailureRule, spec: JobSpec, path: string): Issu
   }
   conditions?.forEach((condition, i) => {
     const at = `${path}.onPodConditions[${i}]`;
-    const { type = '', status }: Partial<typeof condition> = condition;
+    const given: Partial<typeof condition> = condition;
+    const { type = '', status } = given;
     const fault = labelKeyFault(type);
     if (fault) issues.push({ type: 'Invalid', path: `${at}.type`, value: type, detail: fault });
     if (!['False', 'True', 'Unknown'].includes(status ?? '')) {
