@@ -19,7 +19,7 @@ interface WalkBudget extends PatternBudget {
 }
 
 /** Far more than the largest object needs against a schema that people write; about a second. */
-const maxVisits = 8_000_000;
+const maxVisits = 4_000_000;
 const maxPatternSteps = 20_000_000;
 
 function newBudget(): WalkBudget {
