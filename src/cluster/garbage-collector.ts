@@ -9,7 +9,7 @@ import { apiVersionOf, qualifiedName, storedAs, type ResourceDef } from '../api/
 import { hasReason, isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Change, Informer } from '../kube/client/informer.ts';
 import type { ControllerEnv } from '../kube/controller/controller.ts';
-import type { ResourceRegistry } from '../kube/resource-registry.ts';
+import { asStored, type ResourceRegistry } from '../kube/resource-registry.ts';
 import { WorkQueue } from '../kube/controller/queue.ts';
 import {
   blocks,
@@ -64,7 +64,7 @@ export class GarbageCollector {
   }
 
   #follow(def: ResourceDef): void {
-    const informer = this.#env.informers.for(def);
+    const informer = this.#env.informers.for(this.#registry.isCustom(def) ? asStored(def) : def);
     const source: Source = { def, informer, unsubscribe: () => undefined };
     this.#sources.set(qualifiedName(def), source);
     for (const group of groupsOf(def, this.#registry)) this.#kinds.set(`${group}/${def.kind}`, source);

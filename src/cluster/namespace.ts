@@ -14,7 +14,7 @@ import {
 import { hasReason, isAlreadyExists } from '../kube/api-error.ts';
 import type { ObjectKey } from '../kube/client/client.ts';
 import type { Informer } from '../kube/client/informer.ts';
-import type { ResourceRegistry } from '../kube/resource-registry.ts';
+import { asStored, type ResourceRegistry } from '../kube/resource-registry.ts';
 import { watches, type Controller, type ControllerEnv, type Outcome } from '../kube/controller/controller.ts';
 import { writeStatus } from '../kube/controller/write-status.ts';
 
@@ -128,7 +128,7 @@ class NamespaceController implements Controller {
 
   async #empty(def: ResourceDef, namespace: string): Promise<void> {
     const { client } = this.#env;
-    const { items } = await client.list(def, { namespace });
+    const { items } = await client.list(this.#seen(def), { namespace });
     const standing = items.filter((item) => !item.metadata.deletionTimestamp);
     for (let i = 0; i < standing.length; i += deleteBatch) {
       await Promise.all(
@@ -153,10 +153,15 @@ class NamespaceController implements Controller {
     const lists = await Promise.all(
       this.#contents.map(async (def) => ({
         def,
-        items: (await this.#env.client.list(def, { namespace })).items,
+        items: (await this.#env.client.list(this.#seen(def), { namespace })).items,
       })),
     );
     return lists.filter(({ items }) => items.length > 0);
+  }
+
+  /** How the objects of a kind are counted: a webhook that does not answer must not hold the namespace. */
+  #seen(def: ResourceDef): ResourceDef {
+    return this.#options.registry.isCustom(def) ? asStored(def) : def;
   }
 
   async #release(namespace: Namespace): Promise<void> {

@@ -106,6 +106,15 @@ export class ResourceRegistry implements ResourceSource {
   }
 }
 
+/**
+ * The definition for those who look at metadata alone: objects come as they are stored, whatever their version, and no
+ * webhook is asked.
+ */
+export function asStored(def: ResourceDef): ResourceDef {
+  const { conversion: _, ...rest } = def;
+  return rest;
+}
+
 function pathOf(def: ResourceDef): string {
   return `${apiVersionOf(def)}/${def.plural}`;
 }

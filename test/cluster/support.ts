@@ -1,7 +1,6 @@
 /** A cluster on the real embedded API: controllers, a fake node, and words for what tests wait for. */
 import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
-import { resources } from '../../src/api/registry.ts';
 import type { Pod } from '../../src/api/pods.ts';
 import type { ResourceDef } from '../../src/api/resource.ts';
 import type { MetricsSource } from '../../src/api/kubernetes/metrics.ts';
@@ -39,7 +38,7 @@ export async function startTestCluster(
   const env = { client: api.client, informers, clock, log };
   const { rootCertificate, metrics, volumesDir, ingress } = options;
   const cluster = await startCluster(env, {
-    resources: [...resources, ...(options.resources ?? [])],
+    resources: api.service.registry,
     ...(rootCertificate ? { rootCertificate } : {}),
     ...(metrics ? { metrics } : {}),
     ...(volumesDir ? { volumesDir } : {}),

@@ -99,7 +99,7 @@ export class Definitions {
   /** Serves what the definition says now, or no longer. */
   #follow(name: string, definition: Definition | undefined): void {
     const before = this.#served.get(name);
-    if (!definition || !isTrue(definition, 'Established')) {
+    if (!definition || !isTrue(definition, 'Established') || definition.spec.versions.length === 0) {
       this.#served.delete(name);
       this.registry.set(name, undefined);
       return;
