@@ -39,11 +39,11 @@ test('what a custom resource owns goes with it, and with its definition', async 
   await definitions.create(thing([version('v1', open)]));
   const things = new Kind(service, 'test.example.dev/v1', 'things');
   const first = await things.create(things.object('first'));
-  await client.create(configMaps, configMap('of-first', first) as never);
+  await client.create(configMaps, configMap('of-first', first));
   await things.delete('first');
   await gone(cluster, 'of-first');
   const second = await things.create(things.object('second'));
-  await client.create(configMaps, configMap('of-second', second) as never);
+  await client.create(configMaps, configMap('of-second', second));
   // A change of the definition does not make its objects look absent.
   await definitions.merge('things.test.example.dev', {
     spec: { versions: [version('v1', { ...open, description: 'x' })] },
@@ -56,7 +56,7 @@ test('what a custom resource owns goes with it, and with its definition', async 
   await gone(cluster, 'of-second');
   await waitFor('the owner to go', () => things.get('second').then(() => false, isNotFound));
   const third = await things.create(things.object('third'));
-  await client.create(configMaps, configMap('of-third', third) as never);
+  await client.create(configMaps, configMap('of-third', third));
   await definitions.delete('things.test.example.dev');
   await gone(cluster, 'of-third');
 });
