@@ -10,7 +10,7 @@ import { podAddress, type Pod } from '../../src/api/pods.ts';
 import { tagOf } from '../../src/node/drivers/choose.ts';
 import { ociSkipReason } from '../support/drivers.ts';
 import { waitFor } from '../support/wait.ts';
-import { startDurableApi, startTestNode, tryHttp, type DriverName } from './support.ts';
+import { startDurableApi, startTestNode, tryHttp, type DriverName, type TestNode } from './support.ts';
 
 const child = fileURLToPath(new URL('agent-child.ts', import.meta.url));
 
@@ -31,6 +31,27 @@ async function runAndKill(driver: DriverName, root: string, names: readonly stri
 async function answers(pod: Pod): Promise<boolean> {
   const { host, port } = podAddress(pod, 8080) ?? { host: '', port: 0 };
   return (await tryHttp(host, port)) !== undefined;
+}
+
+function streamsOf(pod: string) {
+  return {
+    namespace: 'default',
+    pod,
+    container: 'app',
+    stdin: false,
+    stdout: true,
+    stderr: false,
+    tty: false,
+  };
+}
+
+/** What a command in a pod's container prints. */
+async function outputOf(node: TestNode, pod: string, command: readonly string[]): Promise<string> {
+  const running = await node.agent.streams.exec({ ...streamsOf(pod), command })();
+  let text = '';
+  for await (const chunk of running.stdout ?? []) text += String(chunk);
+  assert.deepEqual(await running.ended, { kind: 'exited', code: 0 });
+  return text;
 }
 
 /** Processes whose command line or environment names the directory. */
@@ -77,7 +98,7 @@ for (const driver of ['process', 'spawn', 'oci'] satisfies DriverName[]) {
       const root = mkdtempSync(join(tmpdir(), 'knapsack-node-'));
       mkdirSync(join(root, 'store'));
       try {
-        await runAndKill(driver, root, ['keep', 'orphan', 'victim']);
+        await runAndKill(driver, root, ['keep', 'orphan', 'victim', 'typed']);
         const api = await startDurableApi(join(root, 'store'));
         const find = (name: string): Promise<Pod> => api.client.get(pods, { namespace: 'default', name });
         const [keep, orphan, victim] = [await find('keep'), await find('orphan'), await find('victim')];
@@ -101,6 +122,12 @@ for (const driver of ['process', 'spawn', 'oci'] satisfies DriverName[]) {
         assert.equal(after?.restartCount, 0);
         assert.ok(await answers(adopted));
         assert.equal(await node.logs('keep'), 'listening\n');
+        assert.equal(await outputOf(node, 'keep', ['node', '-p', '40 + 2']), '42\n');
+        await node.untilReady('typed');
+        assert.throws(
+          () => node.agent.streams.attach({ ...streamsOf('typed'), stdin: true }),
+          /standard input of container "app" in pod "typed" is closed: the agent that held it has been restarted/,
+        );
         const restarted = await node.until('victim', 'a restart', (pod) => {
           return (
             pod.status?.containerStatuses?.[0]?.restartCount === 1 && pod.status.containerStatuses[0].ready

@@ -1,5 +1,6 @@
 /** Commands beside the main process of a container of the process driver: probes, hooks, and what users exec. */
 import { basename } from 'node:path';
+import { systemCode } from '../../base/errors.ts';
 import type { Command } from '../../kube/server/pod-streams/source.ts';
 import { startChildCommand } from '../streams/child-command.ts';
 import { findTerminalPrograms } from '../streams/terminal.ts';
@@ -48,7 +49,7 @@ export class ProcessCommands {
         spawned: (number) => {
           pid = number;
           this.#running.add(pid);
-          this.#group?.add(pid);
+          this.#join(pid);
         },
         failure: () => undefined,
         over: () => this.#running.delete(pid),
@@ -69,6 +70,15 @@ export class ProcessCommands {
       } catch {
         // It has ended meanwhile.
       }
+    }
+  }
+
+  #join(pid: number): void {
+    try {
+      this.#group?.add(pid);
+    } catch (error) {
+      // An adopted container without limits has no group, or the command has ended already.
+      if (!['ENOENT', 'ESRCH'].includes(systemCode(error) ?? '')) throw error;
     }
   }
 

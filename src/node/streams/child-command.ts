@@ -137,6 +137,10 @@ function launch(
       }
     };
     return { ended, signal };
+  } catch (error) {
+    for (const { ours } of Object.values(pipes)) ours.destroy();
+    command.over();
+    throw error;
   } finally {
     for (const { child, ours } of Object.values(pipes)) {
       closeSync(child);
