@@ -2,8 +2,8 @@
 import type { Issue } from '../../../api/resource.ts';
 import type { Definition } from './definition.ts';
 
-/** What this server can send and read. */
-export const reviewVersions = ['v1'];
+/** What this server can send and read, the better first. */
+export const reviewVersions = ['v1', 'v1beta1'];
 
 export function conversionIssues({ conversion }: Definition['spec']): Issue[] {
   if (!conversion) return [];
@@ -31,6 +31,11 @@ export function conversionIssues({ conversion }: Definition['spec']): Issue[] {
     const detail = `must include at least one of ${reviewVersions.join(', ')}`;
     issues.push({ type: 'Invalid', path: `${at}.conversionReviewVersions`, value: versions, detail });
   }
+  versions.forEach((version, i) => {
+    if (versions.indexOf(version) === i) return;
+    const here = `${at}.conversionReviewVersions[${i}]`;
+    issues.push({ type: 'Invalid', path: here, value: version, detail: 'duplicate version' });
+  });
   const { url, service } = webhook.clientConfig;
   if ((url === undefined) === (service === undefined)) {
     const detail = 'exactly one of url or service is required';

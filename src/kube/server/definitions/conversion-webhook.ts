@@ -10,6 +10,7 @@ import type { Store } from '../../store/store.ts';
 import { WebhookClient } from '../webhooks/client.ts';
 import { targetOf, type Target } from '../webhooks/target.ts';
 import { copyInput } from '../service/admission.ts';
+import { reviewVersions } from './conversion-rules.ts';
 import type { Definition } from './definition.ts';
 
 /** As kube-apiserver. */
@@ -45,10 +46,11 @@ export class ConversionWebhooks {
   ): Promise<UntypedObject[]> {
     const what = `conversion webhook for ${objects[0]?.apiVersion ?? ''}, Kind=${to.kind}`;
     const uid = randomUUID();
+    const apiVersion = reviewVersionOf(definition);
     const desiredAPIVersion = apiVersionOf(to);
     const body = JSON.stringify({
       kind: 'ConversionReview',
-      apiVersion: reviewVersion,
+      apiVersion,
       request: { uid, desiredAPIVersion, objects },
     });
     let answer: unknown;
@@ -57,7 +59,7 @@ export class ConversionWebhooks {
     } catch (error) {
       throw failure(`${what} failed: ${messageOf(error)}`, error);
     }
-    const converted = readAnswer(answer, uid, what);
+    const converted = readAnswer(answer, apiVersion, uid, what);
     if (converted.length !== objects.length) {
       throw failure(`${what} returned ${converted.length} objects, expected ${objects.length}`);
     }
@@ -85,7 +87,12 @@ export class ConversionWebhooks {
   }
 }
 
-const reviewVersion = 'apiextensions.k8s.io/v1';
+/** The first version that the webhook understands and that is spoken here. */
+function reviewVersionOf({ spec }: Definition): string {
+  const understood = spec.conversion?.webhook?.conversionReviewVersions ?? [];
+  const version = understood.find((name) => reviewVersions.includes(name)) ?? 'v1';
+  return `apiextensions.k8s.io/${version}`;
+}
 
 function failure(message: string, cause?: unknown): ApiError {
   const error = new ApiError('InternalError', message);
@@ -93,7 +100,7 @@ function failure(message: string, cause?: unknown): ApiError {
   return error;
 }
 
-function readAnswer(answer: unknown, uid: string, what: string): readonly unknown[] {
+function readAnswer(answer: unknown, reviewVersion: string, uid: string, what: string): readonly unknown[] {
   const review = isMembers(answer) ? answer : {};
   if (review['kind'] !== 'ConversionReview' || review['apiVersion'] !== reviewVersion) {
     const shown = `${JSON.stringify(review['apiVersion'])}, Kind=${JSON.stringify(review['kind'])}`;

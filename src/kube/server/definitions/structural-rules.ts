@@ -36,6 +36,7 @@ const forbiddenInLogic = [
   'x-kubernetes-list-type',
   'x-kubernetes-list-map-keys',
   'x-kubernetes-map-type',
+  'x-kubernetes-validations',
 ];
 
 /** How a schema is reached from the one around it; decides what it must have. */
@@ -315,7 +316,13 @@ function checkMapKeys(rules: Rules, items: RawSchema, keys: readonly string[], p
 
 /** At the root only the form of names can be restricted; everything else about ObjectMeta is the server's. */
 function checkMetadata(rules: Rules, raw: RawSchema, path: string, root: boolean): void {
-  if (!root) return;
+  if (!root) {
+    // The metadata of an embedded object is ObjectMeta, too, and no object itself.
+    if (raw['x-kubernetes-embedded-resource'] === true) {
+      rules.forbidden(`${path}.x-kubernetes-embedded-resource`, 'must be undefined');
+    }
+    return;
+  }
   const { type, properties, description: _, ...others } = raw;
   if (type !== 'object') rules.invalid(`${path}.type`, type ?? '', 'must be object');
   const allowed = members(properties).every(([name]) => name === 'name' || name === 'generateName');

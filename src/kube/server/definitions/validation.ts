@@ -39,7 +39,9 @@ export function definitionIssues(
     ...conversionIssues(spec),
     ...storedVersionIssues(definition),
   );
-  if (spec.scope !== 'Cluster' && spec.scope !== 'Namespaced') {
+  if (spec.scope === '') {
+    issues.push({ type: 'Required', path: 'spec.scope', detail: '' });
+  } else if (spec.scope !== 'Cluster' && spec.scope !== 'Namespaced') {
     const detail = 'supported values: "Cluster", "Namespaced"';
     issues.push({ type: 'NotSupported', path: 'spec.scope', value: spec.scope, detail });
   }
