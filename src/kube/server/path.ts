@@ -33,7 +33,8 @@ export function resolveResourcePath(
   const apiVersion = core ? rest[0] : rest.slice(0, 2).join('/');
   const parts = rest.slice(core ? 1 : 2);
   if (apiVersion === undefined || parts.length === 0) return undefined;
-  if (parts.some((part) => part.includes('/'))) return undefined;
+  // An escaped slash would make one thing of what authorization saw as another: `/api/apps%2Fv1/…` is not the core group.
+  if (rest.some((part) => part.includes('/'))) return undefined;
 
   const own = core && parts[0] === 'namespaces' && (parts.length <= 2 || isNamespaceSubresource(parts));
   const isScoped = parts[0] === 'namespaces' && !own && parts.length >= 3;

@@ -226,6 +226,22 @@ describe('access over HTTPS', () => {
       assert.equal(await status(`${configMaps}?fieldSelector=metadata.name%3Db`), 403);
     });
 
+    it('of the core group reach no other group through an escaped slash', async () => {
+      const rules = [{ apiGroups: [''], resources: ['*'], verbs: ['*'] }];
+      await created(`${rbac}/clusterroles`, { metadata: { name: 'core' }, rules });
+      await created(`${rbac}/clusterrolebindings`, binding('core', 'core', [user('corey')]));
+      const get = (path: string): Promise<Reply> => server.call('GET', path, as('corey'));
+      assert.equal((await get('/api/v1/secrets')).status, 200);
+      assert.equal((await get(`${rbac}/clusterroles`)).status, 403);
+      for (const path of [
+        '/api/rbac.authorization.k8s.io%2Fv1/clusterroles',
+        '/api/rbac.authorization.k8s.io%2fv1/clusterroles/core',
+        '/api/apps%2Fv1/namespaces/default/deployments',
+      ]) {
+        assert.equal((await get(path)).status, 404, path);
+      }
+    });
+
     it('to patch do not create by server-side apply', async () => {
       const rules = [{ apiGroups: [''], resources: ['configmaps'], verbs: ['patch'] }];
       await created(`${rbac}/namespaces/default/roles`, { metadata: { name: 'patcher' }, rules });
