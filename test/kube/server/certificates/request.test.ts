@@ -56,6 +56,19 @@ describe('certificate requests', () => {
     }
   });
 
+  it('is quick about a text without an end', () => {
+    const began = performance.now();
+    const hostile = [' ', '\n', 'A\n', '-----BEGIN A-----\n'].flatMap((part) => [
+      `-----BEGIN CERTIFICATE REQUEST-----${part.repeat(131_072 / part.length)}`,
+      part.repeat(131_072 / part.length),
+    ]);
+    for (const text of hostile) assert.ok('fault' in parseCertificateRequest(text));
+    // Time by the square of the length would be minutes.
+    assert.ok(performance.now() - began < 2000);
+    const padded = `\n \n${read('jane').replace('\n', '\r\n \n')}\n\n`;
+    assert.equal(parsed(padded).subject.commonName, 'jane');
+  });
+
   it('never throws, whatever it is given', () => {
     const der = derOf(read('kubelet'));
     const spliced = fc
