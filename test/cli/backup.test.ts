@@ -313,6 +313,22 @@ const forgeries: [string, (entries: Entry[]) => Entry[]][] = [
         ...entries,
       ]),
   ],
+  [
+    'a link through a link',
+    (entries) => [
+      rogue('volumes/out', { type: 'symlink', linkname: '/tmp' }),
+      rogue('volumes/out/knapsack-escaped', { type: 'symlink', linkname: '/etc/passwd' }),
+      ...entries,
+    ],
+  ],
+  [
+    'a directory through a link',
+    (entries) => [
+      rogue('volumes/out', { type: 'symlink', linkname: '/tmp' }),
+      rogue('volumes/out/knapsack-escaped/in', { type: 'symlink', linkname: 'x' }),
+      ...entries,
+    ],
+  ],
   ['a name twice', (entries) => promising([rogue('pki/ca.key'), ...entries])],
   ['a file that the manifest lacks', (entries) => [rogue('pki/extra'), ...entries]],
   ['a file that is missing', (entries) => entries.filter(({ head }) => head.name !== 'pki/ca.key')],

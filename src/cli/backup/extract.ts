@@ -95,11 +95,23 @@ class BackupReader {
     const [extra] = this.#found.keys();
     if (extra !== undefined)
       throw invalidBackup(`${file} has ${JSON.stringify(extra)}, which its manifest lacks`);
+    this.#checkLinks();
     for (const header of this.#links) await this.#link(header);
     for (const header of this.#directories.toReversed()) {
       await this.#own(join(this.#staging, header.name), header);
     }
     return manifest;
+  }
+
+  /** A link below a link would be made wherever the first one leads. */
+  #checkLinks(): void {
+    const links = new Set(this.#links.map(({ name }) => name));
+    for (const link of links) {
+      for (let above = dirname(link); above !== '.'; above = dirname(above)) {
+        if (!links.has(above)) continue;
+        throw invalidBackup(`it has an entry ${JSON.stringify(link)} below a link, which no backup has`);
+      }
+    }
   }
 
   async #link(header: Header): Promise<void> {
