@@ -1,7 +1,7 @@
 /** exec, attach, run, cp, port-forward, debug and logs, with every kubectl on the machine, on both drivers. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,6 +28,19 @@ createServer((request, response) => {
 
 /** Loops in short steps, so that it ends soon after it is told to. */
 const idle = 'trap "exit 0" TERM; while :; do sleep 0.2; done';
+
+/** Processes of this machine whose command line contains the text. */
+function processesWith(text: string): number {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return (
+        /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ') === `${text} `
+      );
+    } catch {
+      return false;
+    }
+  }).length;
+}
 
 function post(port: number, body: Buffer): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -215,6 +228,32 @@ function suite(driver: DriverName, skip: string | undefined): void {
           const [refused, closed] = await open(9191);
           await assert.rejects(post(closed, Buffer.from('a')));
           await refused.stop();
+        });
+
+        it('the end of a pod is the end of its streams', async () => {
+          const name = `ends-${minor}`;
+          // Nobody else on this machine sleeps for as long.
+          const seconds = `${process.pid}${minor}`;
+          await platform.node.run(name, {
+            containers: [{ name: 'app', image: 'shell', command: ['sh', '-c', idle] }],
+          });
+          await platform.node.untilReady(name);
+          const forward = new Watcher(program, ['port-forward', `pod/${name}`, ':80'], {
+            kubeconfig: platform.kubeconfig,
+            dir,
+          });
+          await forward.until('-> 80');
+          const streams = [
+            run(['exec', name, '--', 'sh', '-c', `echo begun >&2; sleep ${seconds}; :`]),
+            run(['attach', name]),
+          ];
+          // Both are open when the pod begins to end.
+          await waitFor('the command to run', () => processesWith(`sleep ${seconds}`) > 0);
+          const deleted = await run(['delete', 'pod', name, '--grace-period=1']);
+          assert.equal(deleted.code, 0, deleted.stderr);
+          const [exec] = await Promise.all(streams);
+          assert.equal(exec?.code, 137, exec?.stderr);
+          await forward.stop();
         });
 
         it('logs: of one container, of all, of an init container', async () => {
