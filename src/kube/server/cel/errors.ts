@@ -9,3 +9,12 @@ export class CelCompileError extends Error {
 export class CelEvaluationError extends Error {
   override name = 'CelEvaluationError';
 }
+
+/** A part of a rule that does not compile. */
+export class RuleFault extends Error {
+  readonly member: 'rule' | 'messageExpression' | 'optionalOldSelf';
+  constructor(member: RuleFault['member'], message: string) {
+    super(message);
+    this.member = member;
+  }
+}

@@ -1,15 +1,11 @@
 /** `x-kubernetes-validations` of a schema: one rule, compiled. */
-import type { Schema, ValidationRule } from '../../../api/schema.ts';
+import type { ValidationRule } from '../../../api/schema.ts';
 import { compile, type Program } from './compile.ts';
-import { CelCompileError, CelEvaluationError } from './errors.ts';
+import { CelCompileError, CelEvaluationError, RuleFault } from './errors.ts';
 import { parseExpression, type Expression } from './expression.ts';
 import { BudgetError, type Budget } from './functions/signature.ts';
-import { schemaType } from './schema-types.ts';
 import { optionalOf, type CelType } from './types.ts';
 import { Optional, type Data } from './values.ts';
-
-/** Units that one run of a rule may spend; as kube-apiserver. */
-export const ruleBudget = 1_000_000;
 
 export interface CompiledRule {
   readonly rule: ValidationRule;
@@ -21,20 +17,6 @@ export interface CompiledRule {
   holds(self: unknown, oldSelf: unknown, data: Data, budget: Budget): boolean;
   /** The message of `messageExpression`, where that gives one. */
   message(self: unknown, oldSelf: unknown, data: Data, budget: Budget): string | undefined;
-}
-
-/** A part of a rule that does not compile. */
-export class RuleFault extends Error {
-  readonly member: 'rule' | 'messageExpression' | 'optionalOldSelf';
-  constructor(member: RuleFault['member'], message: string) {
-    super(message);
-    this.member = member;
-  }
-}
-
-/** The type of `self` at a place of a schema. `root`: it is a whole object. */
-export function selfType(schema: Schema, root: boolean): CelType {
-  return schemaType(schema, 'self', root);
 }
 
 /** Throws {@link RuleFault}. */

@@ -54,8 +54,13 @@ export function escapeProperty(property: string): string | undefined {
 
 const types = new WeakMap<Schema, CelType | 'none'>();
 
+/** The type of `self` at a place of a schema. `root`: it is a whole object. */
+export function selfType(schema: Schema, root: boolean): CelType {
+  return schemaType(schema, 'self', root);
+}
+
 /** `root`: the schema of a whole object, which has a kind and a name; also that of an embedded one. */
-export function schemaType(schema: Schema, path: string, root = false): CelType {
+function schemaType(schema: Schema, path: string, root = false): CelType {
   return knownType(schema, path, root) ?? dyn;
 }
 

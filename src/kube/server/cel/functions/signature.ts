@@ -3,6 +3,9 @@ import { CelEvaluationError } from '../errors.ts';
 import type { CelType } from '../types.ts';
 import { CelMap, UInt } from '../values.ts';
 
+/** Units that one run of a rule may spend; as kube-apiserver. */
+export const ruleBudget = 1_000_000;
+
 /** What an evaluation may still spend. */
 export class Budget {
   #left: number;
