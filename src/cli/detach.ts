@@ -39,7 +39,9 @@ export async function runDetached(data: string, options: OptionValues, io: Comma
   const outputFile = join(data, 'up.log');
   const output = openOutput(data, outputFile);
   const launcher = fileURLToPath(new URL('../../bin/knapsack.js', import.meta.url));
-  const child = spawn(process.execPath, [launcher, 'up', ...childArguments(data, options)], {
+  // The flag is that of the launcher's first line, which says why.
+  const args = ['--max-semi-space-size=4', launcher, 'up', ...childArguments(data, options)];
+  const child = spawn(process.execPath, args, {
     detached: true,
     stdio: ['ignore', output, output, 'ipc'],
     env: io.env,
