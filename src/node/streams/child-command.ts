@@ -47,6 +47,8 @@ export async function startChildCommand(
   const { stdin, stdout, stderr } = pipes;
   const stdio = [stdin?.child ?? 'ignore', stdout?.child ?? 'ignore', stderr?.child ?? 'ignore'];
   const { ended, signal } = launch(command, [command.file, ...command.args], stdio as StdioOptions, pipes);
+  // Nobody reads it any more.
+  void ended.finally(() => stdin?.ours.destroy());
   return {
     stdin: stdin?.ours,
     stdout: stdout?.ours,
@@ -74,7 +76,12 @@ async function startInTerminal(
     size,
   });
   const stdio = [stdin.child, stdout.child, stdout.child, name.child];
-  const { ended, signal } = launch(command, line, stdio, pipes);
+  const inShell = { ...command, env: { ...command.env, SHELL: '/bin/sh' } };
+  const { ended, signal } = launch(inShell, line, stdio, pipes);
+  void ended.finally(() => {
+    stdin.ours.destroy();
+    name.ours.destroy();
+  });
 
   // Input waits until the terminal is ready: what comes before would be echoed twice.
   let device: string | undefined;
@@ -109,7 +116,7 @@ function launch(
     const child = spawn(file, args, {
       stdio,
       cwd: command.cwd,
-      env: { ...command.env, SHELL: '/bin/sh' },
+      env: command.env,
       detached: true,
       ...command.user,
     });

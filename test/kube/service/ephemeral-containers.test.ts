@@ -33,7 +33,7 @@ describe('pods/ephemeralcontainers', () => {
       user,
       ...(on === 'pod' ? {} : { subresource: on }),
     });
-    return result.object as Pod;
+    return result.object;
   }
 
   const add = (container: object): object => ({ spec: { ephemeralContainers: [container] } });
