@@ -9,11 +9,11 @@ import type { Issue } from '../../../api/resource.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import { applyDefaults, prune, typeIssues, validateStructure } from '../../../api/structural.ts';
 import type { RawSchema } from './definition.ts';
+import { Faults } from './faults.ts';
+import { checkLists } from './list-rules.ts';
 import { toSchema } from './schema.ts';
 
 const types = ['array', 'boolean', 'integer', 'number', 'object', 'string'];
-const scalarTypes = new Set(['boolean', 'integer', 'number', 'string']);
-const listTypes = ['atomic', 'map', 'set'];
 const mapTypes = ['atomic', 'granular'];
 const unsupported = [
   '$ref',
@@ -42,27 +42,9 @@ const forbiddenInLogic = [
 /** How a schema is reached from the one around it; decides what it must have. */
 type Position = 'root' | 'property' | 'item' | 'value';
 
-class Rules {
-  readonly issues: Issue[] = [];
-
-  invalid(path: string, value: unknown, detail: string): void {
-    this.issues.push({ type: 'Invalid', path, value, detail });
-  }
-  required(path: string, detail: string): void {
-    this.issues.push({ type: 'Required', path, detail });
-  }
-  forbidden(path: string, detail: string): void {
-    this.issues.push({ type: 'Forbidden', path, detail });
-  }
-  supported(path: string, value: unknown, allowed: readonly string[]): void {
-    const list = allowed.map((word) => JSON.stringify(word)).join(', ');
-    this.issues.push({ type: 'NotSupported', path, value, detail: `supported values: ${list}` });
-  }
-}
-
 /** Faults of a version's schema; `path` leads to it. */
 export function structuralIssues(raw: unknown, path: string): Issue[] {
-  const rules = new Rules();
+  const rules = new Faults();
   if (!isMembers(raw)) {
     rules.required(path, 'schemas are required');
     return rules.issues;
@@ -77,7 +59,7 @@ export function structuralIssues(raw: unknown, path: string): Issue[] {
 }
 
 /** Members that hold schemas but are typed loosely on the wire must look like schemas, too. False: look no further. */
-function checkShape(rules: Rules, raw: RawSchema, path: string): boolean {
+function checkShape(rules: Faults, raw: RawSchema, path: string): boolean {
   const before = rules.issues.length;
   eachChild(raw, path, (child, at) => {
     if (typeof child === 'boolean') return;
@@ -110,7 +92,7 @@ function members(value: unknown): [string, unknown][] {
 /** Deeper than any schema that is written by hand or made from types. */
 const maxDepth = 100;
 
-function checkSchema(rules: Rules, raw: RawSchema, path: string, position: Position, depth: number): void {
+function checkSchema(rules: Faults, raw: RawSchema, path: string, position: Position, depth: number): void {
   if (depth > maxDepth) return rules.forbidden(path, `must not nest deeper than ${maxDepth} schemas`);
   checkUnsupported(rules, raw, path);
   checkType(rules, raw, path, position);
@@ -133,7 +115,7 @@ function checkSchema(rules: Rules, raw: RawSchema, path: string, position: Posit
   checkLogic(rules, raw, path, depth);
 }
 
-function checkUnsupported(rules: Rules, raw: RawSchema, path: string): void {
+function checkUnsupported(rules: Faults, raw: RawSchema, path: string): void {
   for (const key of unsupported) {
     const value = raw[key];
     if (value === undefined || value === '' || value === null) continue;
@@ -165,7 +147,7 @@ const emptyTypes: Readonly<Record<Position, string>> = {
   value: 'must not be empty for specified object fields',
 };
 
-function checkType(rules: Rules, raw: RawSchema, path: string, position: Position): void {
+function checkType(rules: Faults, raw: RawSchema, path: string, position: Position): void {
   const type = raw['type'];
   const intOrString = raw['x-kubernetes-int-or-string'] === true;
   const open = raw['x-kubernetes-preserve-unknown-fields'] === true;
@@ -180,7 +162,7 @@ function checkType(rules: Rules, raw: RawSchema, path: string, position: Positio
   }
 }
 
-function checkValueKeywords(rules: Rules, raw: RawSchema, path: string): void {
+function checkValueKeywords(rules: Faults, raw: RawSchema, path: string): void {
   const { pattern } = raw;
   if (typeof pattern === 'string' && pattern !== '') {
     try {
@@ -195,7 +177,7 @@ function checkValueKeywords(rules: Rules, raw: RawSchema, path: string): void {
   }
 }
 
-function checkExtensions(rules: Rules, raw: RawSchema, path: string, position: Position): void {
+function checkExtensions(rules: Faults, raw: RawSchema, path: string, position: Position): void {
   const type = raw['type'];
   for (const key of ['x-kubernetes-preserve-unknown-fields', 'x-kubernetes-embedded-resource']) {
     if (raw[key] === false && key === 'x-kubernetes-preserve-unknown-fields') {
@@ -226,96 +208,8 @@ function checkExtensions(rules: Rules, raw: RawSchema, path: string, position: P
   }
 }
 
-function checkLists(rules: Rules, raw: RawSchema, path: string): void {
-  const listType = raw['x-kubernetes-list-type'];
-  const keys = raw['x-kubernetes-list-map-keys'];
-  const at = `${path}.x-kubernetes-list-map-keys`;
-  if (listType === undefined) {
-    if (Array.isArray(keys) && keys.length > 0) {
-      rules.required(
-        `${path}.x-kubernetes-list-type`,
-        'must be map if x-kubernetes-list-map-keys is non-empty',
-      );
-    }
-    return;
-  }
-  if (!listTypes.includes(listType as string)) {
-    return rules.supported(`${path}.x-kubernetes-list-type`, listType, listTypes);
-  }
-  if (raw['type'] !== 'array') {
-    rules.invalid(`${path}.type`, raw['type'] ?? '', 'must be array if x-kubernetes-list-type is specified');
-  }
-  const items = isMembers(raw['items']) ? raw['items'] : {};
-  if (listType === 'set') checkSetItems(rules, items, `${path}.items`);
-  if (listType !== 'map') {
-    if (Array.isArray(keys) && keys.length > 0) {
-      rules.forbidden(at, 'must be empty if x-kubernetes-list-type is not map');
-    }
-    return;
-  }
-  if (!Array.isArray(keys) || keys.length === 0) {
-    return rules.required(at, 'must not be empty if x-kubernetes-list-type is map');
-  }
-  checkMapKeys(rules, items, keys as string[], path);
-}
-
-function checkSetItems(rules: Rules, items: RawSchema, path: string): void {
-  if (items['nullable'] === true) {
-    rules.forbidden(`${path}.nullable`, 'cannot be nullable when x-kubernetes-list-type is set');
-  }
-  const isAtomicMap = items['type'] === 'object' && items['x-kubernetes-map-type'] === 'atomic';
-  const listType = items['x-kubernetes-list-type'];
-  const isAtomicList = items['type'] === 'array' && (listType === undefined || listType === 'atomic');
-  if (items['type'] === 'object' && !isAtomicMap) {
-    rules.invalid(
-      `${path}.x-kubernetes-map-type`,
-      items['x-kubernetes-map-type'] ?? null,
-      'must be atomic as item of a list with x-kubernetes-list-type=set',
-    );
-  } else if (items['type'] === 'array' && !isAtomicList) {
-    rules.invalid(
-      `${path}.x-kubernetes-list-type`,
-      listType ?? null,
-      'must be atomic as item of a list with x-kubernetes-list-type=set',
-    );
-  }
-}
-
-function checkMapKeys(rules: Rules, items: RawSchema, keys: readonly string[], path: string): void {
-  const at = `${path}.x-kubernetes-list-map-keys`;
-  if (items['type'] !== 'object') {
-    rules.invalid(
-      `${path}.items.type`,
-      items['type'] ?? '',
-      `must be object if parent array's x-kubernetes-list-type is map`,
-    );
-    return;
-  }
-  const properties = isMembers(items['properties']) ? items['properties'] : {};
-  const required = Array.isArray(items['required']) ? (items['required'] as string[]) : [];
-  keys.forEach((key, i) => {
-    const property = properties[key];
-    if (keys.indexOf(key) < i) {
-      rules.issues.push({ type: 'Duplicate', path: `${at}[${i}]`, value: key, detail: '' });
-    } else if (!Object.hasOwn(properties, key) || !isMembers(property)) {
-      rules.invalid(`${at}[${i}]`, key, 'entries must all be names of item properties');
-    } else if (!scalarTypes.has(property['type'] as string)) {
-      rules.invalid(
-        `${path}.items.properties[${key}].type`,
-        property['type'] ?? '',
-        'must be a scalar type if parent array x-kubernetes-list-type is map',
-      );
-    } else if (property['default'] === undefined && !required.includes(key)) {
-      rules.required(
-        `${path}.items.properties[${key}].default`,
-        'this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property',
-      );
-    }
-  });
-}
-
 /** At the root only the form of names can be restricted; everything else about ObjectMeta is the server's. */
-function checkMetadata(rules: Rules, raw: RawSchema, path: string, root: boolean): void {
+function checkMetadata(rules: Faults, raw: RawSchema, path: string, root: boolean): void {
   if (!root) {
     // The metadata of an embedded object is ObjectMeta, too, and no object itself.
     if (raw['x-kubernetes-embedded-resource'] === true) {
@@ -341,7 +235,7 @@ function checkMetadata(rules: Rules, raw: RawSchema, path: string, root: boolean
   }
 }
 
-function checkLogic(rules: Rules, raw: RawSchema, path: string, depth: number): void {
+function checkLogic(rules: Faults, raw: RawSchema, path: string, depth: number): void {
   for (const key of ['allOf', 'anyOf', 'oneOf'] as const) {
     const list = raw[key];
     if (!Array.isArray(list)) continue;
@@ -353,7 +247,7 @@ function checkLogic(rules: Rules, raw: RawSchema, path: string, depth: number): 
 }
 
 /** `base` is the structural schema beside the logical one: whatever the latter names must be there, too. */
-function checkLogical(rules: Rules, base: RawSchema, raw: RawSchema, path: string, depth: number): void {
+function checkLogical(rules: Faults, base: RawSchema, raw: RawSchema, path: string, depth: number): void {
   if (depth > maxDepth) return rules.forbidden(path, `must not nest deeper than ${maxDepth} schemas`);
   checkUnsupported(rules, raw, path);
   checkValueKeywords(rules, raw, path);
@@ -404,7 +298,7 @@ function checkLogical(rules: Rules, base: RawSchema, raw: RawSchema, path: strin
 const openSchema: RawSchema = { 'x-kubernetes-preserve-unknown-fields': true };
 
 /** Defaults must be valid where they stand, and hold nothing that pruning would take away. */
-function checkDefaults(rules: Rules, raw: RawSchema, path: string, inDefault: boolean): void {
+function checkDefaults(rules: Faults, raw: RawSchema, path: string, inDefault: boolean): void {
   const value = raw['default'];
   if (value !== undefined && !inDefault) {
     const schema = toSchema({ ...raw, default: undefined });
