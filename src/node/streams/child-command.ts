@@ -91,6 +91,8 @@ async function startInTerminal(
     stdin.ours.uncork();
   });
   const resizer = new TerminalResizer(terminals, command.relayedTerminal ?? (() => device));
+  // A relay may make its terminal before it looks at the size of ours.
+  if (size && command.relayedTerminal) resizer.set(size);
   return {
     stdin: hasInput ? stdin.ours : undefined,
     stdout: stdout.ours,
