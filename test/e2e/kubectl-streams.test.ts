@@ -149,10 +149,9 @@ function suite(driver: DriverName, skip: string | undefined): void {
           { skip: terminalSkipReason() },
           async () => {
             const script =
-              'stty size; trap "stty size" WINCH; echo ready; until read -r line; do :; done; echo "got $line"; exit 4';
+              'until [ "$(stty size)" = "31 91" ]; do sleep 0.1; done; trap "stty size" WINCH; echo ready; until read -r line; do :; done; echo "got $line"; exit 4';
             const terminal = new Terminal([program, 'exec', '-it', 'app', '--', 'sh', '-c', script], env());
             await terminal.until(/ready/);
-            await terminal.until(/31 91\r\n/);
             await terminal.resize(40, 120);
             await terminal.until(/40 120\r\n/);
             terminal.type('abc\r');
