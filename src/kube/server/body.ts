@@ -184,8 +184,13 @@ async function parseYaml(body: Buffer, faults: string[] | undefined): Promise<un
   const [error] = document.errors;
   if (error) throw new Error(error.message.split('\n')[0]);
   const repeated: string[] = [];
+  let aliases = 0;
+  let nodes = 0;
   visit(document, {
+    Alias: () => void aliases++,
+    Node: () => void nodes++,
     Map(_key, map) {
+      nodes++;
       const seen = new Set<unknown>();
       for (const { key } of isMap(map) ? map.items : []) {
         if (!isScalar(key)) continue;
@@ -198,8 +203,35 @@ async function parseYaml(body: Buffer, faults: string[] | undefined): Promise<un
     },
   });
   if (repeated.length > 0) faults?.push(`yaml: unmarshal errors:\n${repeated.slice(0, 100).join('\n')}`);
-  // Aliases may make a small text huge.
-  return exactNumbers(document.toJS({ maxAliasCount: 100 }));
+  // For each alias the parser walks the document, and for those in what others stand for, again.
+  if (aliases > maxAliases || (aliases > 0 && nodes > maxNodesWithAliases)) {
+    throw new Error(
+      `a document with aliases may have ${maxAliases} of them and ${maxNodesWithAliases} values at most`,
+    );
+  }
+  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  if (aliases > 0 && writtenOut(value) > maxBodyBytes) {
+    throw new Error('the document is too large once its aliases are written out');
+  }
+  return exactNumbers(value);
+}
+
+const maxAliases = 50;
+const maxNodesWithAliases = 5000;
+
+/** Characters and values that a document has without aliases, which may make a small text huge. */
+function writtenOut(value: unknown): number {
+  const known = new Map<object, number>();
+  const sizeOf = (part: unknown): number => {
+    if (typeof part === 'string') return part.length + 1;
+    if (typeof part !== 'object' || part === null) return 1;
+    const before = known.get(part);
+    if (before !== undefined) return before;
+    const size = Object.entries(part).reduce((sum, [key, member]) => sum + key.length + sizeOf(member), 1);
+    known.set(part, size);
+    return size;
+  };
+  return sizeOf(value);
 }
 
 /** Integers as numbers. Throws for those that would lose digits. */
