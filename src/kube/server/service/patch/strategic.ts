@@ -88,37 +88,51 @@ function mergeList(
   if (elements.some((element) => element['$patch'] === 'replace')) {
     return elements.filter((element) => element['$patch'] !== 'replace').map(withoutDirectives);
   }
-  const result = [...before];
+  const result: unknown[] = [];
+  // By their key, so that long lists take no time by the square of their length.
+  const places = new Map<unknown, number[]>();
+  const removed = new Set<number>();
+  const append = (item: unknown): void => {
+    if (isMembers(item)) {
+      const same = places.get(item[mergeKey]);
+      if (same) same.push(result.length);
+      else places.set(item[mergeKey], [result.length]);
+    }
+    result.push(item);
+  };
+  before.forEach(append);
   for (const element of elements) {
     const id = element[mergeKey];
     if (id === undefined) {
       const shown = JSON.stringify(element);
       throw new ApiError('Invalid', `map: ${shown} does not contain declared merge key: ${mergeKey}`);
     }
-    const matches = (candidate: unknown): boolean => isMembers(candidate) && candidate[mergeKey] === id;
     if (element['$patch'] === 'delete') {
-      for (let i = result.length - 1; i >= 0; i--) if (matches(result[i])) result.splice(i, 1);
+      for (const at of places.get(id) ?? []) removed.add(at);
+      places.delete(id);
       continue;
     }
-    const at = result.findIndex(matches);
-    const current = at < 0 ? undefined : result[at];
+    const [at] = places.get(id) ?? [];
+    const current = at === undefined ? undefined : result[at];
     const merged = mergeMap(items, isMembers(current) ? current : {}, element);
-    if (at < 0) result.push(merged);
+    if (at === undefined) append(merged);
     else result[at] = merged;
   }
-  return result;
+  return removed.size === 0 ? result : result.filter((_item, at) => !removed.has(at));
 }
 
 function retainKeys(result: Members, keys: unknown): void {
   if (keys === undefined) return;
   if (!Array.isArray(keys)) throw badRequest('invalid patch format of retainKeys');
-  for (const key of Object.keys(result)) if (!keys.includes(key)) delete result[key];
+  const kept = new Set<unknown>(keys);
+  for (const key of Object.keys(result)) if (!kept.has(key)) delete result[key];
 }
 
 function deleteFromPrimitives(result: Members, list: string, values: unknown): void {
   if (!Array.isArray(values)) throw badRequest('invalid patch format of primitive list');
   const current = result[list];
-  if (Array.isArray(current)) result[list] = current.filter((item) => !values.includes(item));
+  const gone = new Set<unknown>(values);
+  if (Array.isArray(current)) result[list] = current.filter((item) => !gone.has(item));
 }
 
 /** A value that only the patch has: taken as it is, less the directives in it. */
