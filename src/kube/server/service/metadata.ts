@@ -95,7 +95,8 @@ export function keepServerMetadata(next: ObjectMeta, stored: ObjectMeta): Issue[
   else next.generation = stored.generation;
   if (stored.resourceVersion !== undefined) next.resourceVersion = stored.resourceVersion;
   if (stored.deletionTimestamp !== undefined) {
-    const added = (next.finalizers ?? []).filter((finalizer) => !stored.finalizers?.includes(finalizer));
+    const before = new Set(stored.finalizers);
+    const added = (next.finalizers ?? []).filter((finalizer) => !before.has(finalizer));
     if (added.length > 0) {
       const shown = added.map((finalizer) => JSON.stringify(finalizer)).join(', ');
       issues.push({
