@@ -289,8 +289,23 @@ const scaleResource: ResourceDef = {
   ],
 };
 
+/** What all warnings of an answer may have together, and each of those that are too many, characters (apiserver `warning`). */
+const maxWarnings = 4096;
+const maxShortened = 256;
+
+/** Clients refuse answers whose head is too long: of many warnings the first are sent, shortened. */
 function warningHeaders(warnings: readonly string[]): { warning?: string[] } {
-  return warnings.length > 0 ? { warning: warnings.map(warningHeader) } : {};
+  if (warnings.length === 0) return {};
+  const isMuch = warnings.reduce((sum, { length }) => sum + length, 0) > maxWarnings;
+  const shown: string[] = [];
+  let left = maxWarnings;
+  for (const warning of warnings) {
+    const text = isMuch ? warning.slice(0, maxShortened) : warning;
+    if (text.length > left) break;
+    left -= text.length;
+    shown.push(warningHeader(text));
+  }
+  return { warning: shown };
 }
 
 /** RFC 7234 §5.5, code 299 without an agent, as Kubernetes sends warnings. */

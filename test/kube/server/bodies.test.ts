@@ -38,7 +38,7 @@ describe('bodies of requests', () => {
       'application/yaml',
       400,
       'BadRequest',
-      /yaml parse error: Excessive alias count/,
+      /yaml parse error: a document with aliases may have 50 of them/,
     ],
     [
       'something else',
@@ -188,6 +188,39 @@ describe('bodies of requests', () => {
     const safe = await server.call('POST', `${configMaps}?dryRun=All`, { body: odd });
     assert.equal(safe.status, 201);
     assert.match(String(safe.headers['warning']), /^299 - "unknown field [^\r\n]*"$/);
+  });
+
+  it('names the first of very many unknown fields: an answer has a bounded head', async () => {
+    const unknown = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`x${i}`, 1]));
+    const body = { ...configMap('many'), ...unknown };
+    const reply = await server.call('POST', `${configMaps}?dryRun=All`, { body });
+    assert.equal(reply.status, 201);
+    const warnings = String(reply.headers['warning']);
+    assert.match(warnings, /^299 - "unknown field \\"x0\\""/);
+    assert.ok(warnings.length < 10_000);
+  });
+
+  it('takes aliases of YAML, but not so many that they hold the server up', async () => {
+    const post = (body: string) =>
+      server.call('POST', `${configMaps}?dryRun=All`, {
+        body,
+        headers: { 'content-type': 'application/yaml' },
+      });
+    const head = 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: aliases\n';
+    const taken = await post(`${head}  labels: &l {a: b}\n  annotations: *l\n`);
+    assert.deepEqual(taken.json<{ metadata: { annotations: unknown } }>().metadata.annotations, { a: 'b' });
+    const list = (count: number, line: (i: number) => string): string =>
+      Array.from({ length: count }, (_, i) => line(i)).join('');
+    const began = performance.now();
+    for (const text of [
+      `x:\n${list(60_000, (i) => `- &a${i} x\n- *a${i}\n`)}`,
+      `x:\n- &a ${'x'.repeat(2_000_000)}\n${'- *a\n'.repeat(40)}`,
+      `x:\n- &a [x]\n- *a\n${'- x\n'.repeat(20_000)}`,
+    ]) {
+      assertStatus(await post(head + text), 400, 'BadRequest', /aliases/);
+    }
+    // By the square of their number it would be minutes.
+    assert.ok(performance.now() - began < 30_000);
   });
 
   it('keeps nothing of a dry run', async () => {
