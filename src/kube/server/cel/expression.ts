@@ -117,14 +117,27 @@ const comprehensions: { readonly [name: string]: ComprehensionKind | undefined }
   transformMap: 'transformMap',
 };
 
+/** Long chains of operators are deep trees, which are walked by functions that call themselves. */
+const maxNesting = 1000;
+
 class Reader {
   readonly #text: string;
+  #depth = 0;
 
   constructor(text: string) {
     this.#text = text;
   }
 
   read(node: ASTNode): Expression {
+    if (++this.#depth > maxNesting) {
+      throw this.#fault(node, `expression recursion limit exceeded: ${maxNesting}`);
+    }
+    const expression = this.#read(node);
+    this.#depth--;
+    return expression;
+  }
+
+  #read(node: ASTNode): Expression {
     const at = node.start;
     switch (node.op) {
       case 'value':
