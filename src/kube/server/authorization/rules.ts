@@ -41,6 +41,18 @@ export function uncovered(held: readonly PolicyRule[], wanted: readonly PolicyRu
   return wanted.flatMap(breakdown).filter((part) => !held.some((rule) => covers(rule, part)));
 }
 
+/** How many single permissions some rules make: the product of their members. */
+export function permissionCount(rules: readonly PolicyRule[]): number {
+  const size = (values: readonly string[] | undefined): number => values?.length ?? 0;
+  return rules.reduce(
+    (sum, { apiGroups, resources, resourceNames, nonResourceURLs, verbs }) =>
+      sum +
+      verbs.length *
+        (size(apiGroups) * size(resources) * Math.max(1, size(resourceNames)) + size(nonResourceURLs)),
+    0,
+  );
+}
+
 /** Single permissions: a rule grants every combination of its members, which different rules may cover. */
 function breakdown(rule: PolicyRule): PolicyRule[] {
   const { apiGroups = [], resources = [], resourceNames = [], nonResourceURLs = [], verbs } = rule;

@@ -362,6 +362,22 @@ describe('access over HTTPS', () => {
       );
     });
 
+    it('compares no more permissions than it can: three short lists make millions', async () => {
+      const names = (prefix: string): string[] => Array.from({ length: 1000 }, (_, i) => `${prefix}${i}`);
+      const rules = [{ apiGroups: names('g'), resources: names('r'), verbs: names('v') }];
+      const body = { metadata: { name: 'huge' }, rules };
+      assertStatus(
+        await asGus('POST', 'clusterroles', body),
+        403,
+        'Forbidden',
+        /"huge" is forbidden: the rules make 1000000000 permissions, of which 20000 at most can be compared/,
+      );
+      const reply = await server.call('POST', `${rbac}/clusterroles`, { body });
+      assert.equal(reply.status, 201, 'the administrator is not asked');
+      const bound = await asGus('POST', 'clusterrolebindings', binding('huge', 'huge', [user('gus')]));
+      assertStatus(bound, 403, 'Forbidden', /make 1000000000 permissions/);
+    });
+
     it('cannot be had by aggregation', async () => {
       const body = {
         metadata: { name: 'gathers' },
