@@ -104,6 +104,22 @@ test('preconditions protect an object from being taken for another', async (t) =
   );
 });
 
+test('a grace period without measure does not keep a pod from being deleted', async (t) => {
+  const service = await api(t);
+  const pods = resource(service, 'pods');
+  const spec = { nodeName: 'n', terminationGracePeriodSeconds: Number.MAX_SAFE_INTEGER };
+  await service.create(pods, 'default', pod('a', spec), { user });
+  await service.create(pods, 'default', pod('b', { nodeName: 'n' }), { user });
+  for (const [name, request] of [
+    ['a', {}],
+    ['b', { gracePeriodSeconds: 1e300 }],
+  ] as const) {
+    const { object } = await service.delete(pods, at(name), { user, ...request });
+    assert.match(object.metadata.deletionTimestamp ?? '', /^2123-/);
+    assert.equal((await service.delete(pods, at(name), { user, gracePeriodSeconds: 0 })).removed, true);
+  }
+});
+
 test('a pod on a node gets its grace period and goes when the node says so', async (t) => {
   const service = await api(t);
   const pods = resource(service, 'pods');

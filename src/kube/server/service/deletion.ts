@@ -102,11 +102,14 @@ interface PodShape extends KubeObject {
   status?: { phase?: string };
 }
 
+/** A century. The end of a longer period may be a date that cannot be written, and its pod could never be deleted. */
+const longestGraceSeconds = 100 * 365 * 24 * 3600;
+
 /** Only pods get time to stop, and only once a node has them and while they run (pkg/registry/core/pod). */
 function gracePeriod(def: ResourceDef, object: KubeObject, asked: number | undefined): number {
   if (def.group !== '' || def.plural !== 'pods') return 0;
   const { spec, status } = object as PodShape;
   if (!spec?.nodeName || status?.phase === 'Succeeded' || status?.phase === 'Failed') return 0;
   const seconds = asked ?? spec.terminationGracePeriodSeconds ?? 30;
-  return seconds < 0 ? 1 : seconds;
+  return seconds < 0 ? 1 : Math.min(seconds, longestGraceSeconds);
 }
