@@ -92,7 +92,7 @@ export class ApiCatalog {
   }
 
   verbs(def: ResourceDef): readonly string[] {
-    return this.#virtual.get(def) ?? allVerbs;
+    return this.#virtual.get(def) ?? (isCore(def, 'namespaces') ? namespaceVerbs : allVerbs);
   }
 
   /** Subresources of a resource, sorted by name; virtual ones have none. */
@@ -108,6 +108,8 @@ export const readVerbs = ['get', 'list', 'watch'];
 /** Verbs of resources that only answer a question. */
 export const reviewVerbs = ['create'];
 const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+/** Nobody deletes all namespaces, and with them everything, by one request. */
+const namespaceVerbs = allVerbs.filter((verb) => verb !== 'deletecollection');
 const objectVerbs = ['get', 'patch', 'update'];
 
 function subresourcesOf(def: ResourceDef): Subresource[] {

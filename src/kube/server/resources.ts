@@ -105,7 +105,8 @@ export class ResourceApi {
         : this.#list(target, listOptions(query, namespace));
     }
     if (method === 'POST' && writable) return this.#create(target);
-    if (method === 'DELETE' && writable) return this.#deleteCollection(target);
+    const isDeletable = this.#catalog.verbs(def).includes('deletecollection');
+    if (method === 'DELETE' && writable && isDeletable) return this.#deleteCollection(target);
     throw methodNotAllowed();
   }
 

@@ -101,6 +101,7 @@ describe('API server over HTTP', () => {
       ['PATCH', configMaps],
       ['POST', '/api/v1/configmaps'],
       ['DELETE', '/api/v1/configmaps'],
+      ['DELETE', '/api/v1/namespaces'],
       ['POST', '/apis'],
       ['OPTIONS', configMaps],
       ['GET', '/api/v1/namespaces/default/finalize'],
