@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { request as httpsRequest } from 'node:https';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import * as fc from 'fast-check';
@@ -251,6 +251,33 @@ describe('streams over WebSocket', () => {
     assert.ok(written < 40 * 2 ** 20, `${written} bytes were written`);
     channels.socket.terminate();
     await waitFor('the output to be closed', () => hasClosed);
+  });
+
+  it('a client that sends pings and reads nothing is let go', async () => {
+    source.script = () => undefined;
+    const call = httpsRequest({
+      ...server.tls(),
+      path: exec,
+      headers: { connection: 'Upgrade', ...webSocket('v4.channel.k8s.io') },
+    });
+    call.end();
+    const [, socket] = (await once(call, 'upgrade')) as [unknown, Socket];
+    socket.on('error', () => undefined);
+    socket.pause();
+    // FIN and PING, masked with zeros: a full control frame.
+    const ping = Buffer.concat([Buffer.from([0x89, 0x80 | 125, 0, 0, 0, 0]), Buffer.alloc(125)]);
+    const pings = Buffer.concat(Array<Buffer>(1000).fill(ping));
+    let sent = 0;
+    await waitFor('the hang-up', async () => {
+      for (let i = 0; i < 20 && socket.writableLength < 2 ** 20; i++) {
+        socket.write(pings);
+        sent += pings.length;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+      return source.hungUp === 1;
+    });
+    assert.ok(sent < 100 * 2 ** 20, `${sent} bytes of pings were taken`);
+    socket.destroy();
   });
 
   it('input waits for a command that does not read', async () => {
