@@ -30,6 +30,7 @@ import {
   makeStatefulPod,
   ordinalOf,
 } from './resources/stateful-set-pod.ts';
+import { RestingNames } from './resting-names.ts';
 import { Revisions, type History } from './revisions.ts';
 import {
   decideStatefulStatus,
@@ -83,6 +84,7 @@ class StatefulSetController implements Controller {
   readonly #claims: Informer<PersistentVolumeClaim>;
   readonly #control: PodControl;
   readonly #revisions: Revisions;
+  readonly #names: RestingNames;
 
   constructor(env: ControllerEnv, recorder: EventRecorder) {
     this.#env = env;
@@ -92,6 +94,7 @@ class StatefulSetController implements Controller {
     this.#claims = env.informers.for(persistentVolumeClaims);
     this.#control = new PodControl(env, recorder, words);
     this.#revisions = new Revisions(env, hashLabel);
+    this.#names = new RestingNames(env.clock, this.#pods, statefulSets.kind);
   }
 
   async reconcile(key: ObjectKey): Promise<Outcome> {
@@ -121,12 +124,12 @@ class StatefulSetController implements Controller {
     const settled = this.#control.local.unseen(uid) === 0;
     const plan = settled ? planStatefulSet(view) : undefined;
     await this.#retain(set, owned);
-    const { failure, waiting } = await this.#carryOut(set, plan?.actions ?? [], [current, history.update]);
+    const { failure, waitMs } = await this.#carryOut(set, plan?.actions ?? [], [current, history.update]);
     const status = decideStatefulStatus(view, history.collisionCount);
     await writeStatus(this.#env.client, statefulSets, set, status);
     await this.#truncate(set, owned, history, [status.currentRevision, status.updateRevision]);
     if (failure !== undefined) throw failure;
-    if (waiting) return { requeueAfter: claimWaitMs };
+    if (waitMs !== undefined) return { requeueAfter: waitMs };
     const wait = settled ? plan?.waitMs : unseenLimitMs;
     return wait === undefined ? undefined : { requeueAfter: Math.max(1, wait) };
   }
@@ -155,14 +158,17 @@ class StatefulSetController implements Controller {
       .map(keyOf);
   }
 
-  /** All together: an ordered set never has more than one that matters. Gives the first refusal. */
+  /**
+   * All together: an ordered set never has more than one that matters. Gives the first refusal, and when to look again
+   * where a pod has to wait, ms.
+   */
   async #carryOut(
     set: StatefulSet,
     actions: readonly StatefulAction[],
     revisions: readonly ControllerRevision[],
-  ): Promise<{ failure: unknown; waiting: boolean }> {
+  ): Promise<{ failure: unknown; waitMs: number | undefined }> {
     const creations: Pod[] = [];
-    let waiting = false;
+    let waitMs: number | undefined;
     let failure: unknown;
     for (const action of actions) {
       try {
@@ -171,8 +177,10 @@ class StatefulSetController implements Controller {
           if (!revision) continue;
           const { name } = revision.metadata;
           const pod = makeStatefulPod(set, action.ordinal, { name, template: templateOf(revision) });
-          if (await this.#provide(set, action.ordinal, pod)) creations.push(pod);
-          else waiting = true;
+          const restMs = this.#names.left(pod);
+          if (restMs > 0) waitMs = Math.min(waitMs ?? restMs, restMs);
+          else if (await this.#provide(set, action.ordinal, pod)) creations.push(pod);
+          else waitMs ??= claimWaitMs;
         } else if (action.type === 'delete') {
           if (action.why === 'ended') this.#tellEnded(set, action.pod);
           await this.#control.delete(set, action.pod);
@@ -183,7 +191,7 @@ class StatefulSetController implements Controller {
     }
     const { refusal } = await this.#control.createAll(set, creations);
     failure ??= refusal;
-    return { failure: isNamespaceGoing(failure) ? undefined : failure, waiting };
+    return { failure: isNamespaceGoing(failure) ? undefined : failure, waitMs };
   }
 
   /** Makes the claims of an ordinal that are missing. False: one of an earlier life is still on its way out. */
