@@ -18,6 +18,7 @@ const nanoDigits = 9;
 export const one = 1_000_000_000n;
 /** What no quantity exceeds: the largest signed 64-bit number of units. */
 const most = (2n ** 63n - 1n) * one;
+const mostDigits = most.toString().length;
 
 const decimalExponents: Readonly<Record<string, number>> = {
   n: -9,
@@ -33,7 +34,7 @@ const decimalExponents: Readonly<Record<string, number>> = {
 };
 const binarySuffixes = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
 
-const form = /^([+-]?)(\d*)(?:\.(\d*))?(?:([numkMGTPE])|([KMGTPE]i)|[eE]([+-]?\d{1,4}))?$/;
+const form = /^([+-]?)(\d*)(?:\.(\d*))?(?:([numkMGTPE])|([KMGTPE]i)|[eE]([+-]?\d+))?$/;
 
 export const zero: ExactQuantity = { nano: 0n, format: 'decimal' };
 
@@ -45,14 +46,20 @@ export function parseExact(text: string | number): ExactQuantity | undefined {
   if (whole === '' && fraction === '') return undefined;
   const digits = BigInt(whole + fraction);
   const factor = binary === undefined ? 1n : 1024n ** BigInt(binarySuffixes.indexOf(binary));
-  const power =
-    exponent === undefined
-      ? (decimalExponents[suffix] ?? 0)
-      : Math.max(-400, Math.min(400, Number(exponent)));
-  const value = scale(digits * factor, power - fraction.length + nanoDigits);
-  const nano = value > most ? most : value;
+  const power = exponent === undefined ? (decimalExponents[suffix] ?? 0) : Number(exponent);
+  const nano = bounded(digits * factor, power - fraction.length + nanoDigits);
   const format = binary === undefined ? (exponent === undefined ? 'decimal' : 'exponent') : 'binary';
   return { nano: sign === '-' ? -nano : nano, format };
+}
+
+/** `value * 10^power` up to {@link most}. Any power will do: a few digits of text may name a number that fills the memory. */
+function bounded(value: bigint, power: number): bigint {
+  if (value === 0n) return 0n;
+  const digits = value.toString().length;
+  if (digits + power > mostDigits) return most;
+  if (digits + power < 0) return 1n;
+  const scaled = scale(value, power);
+  return scaled > most ? most : scaled;
 }
 
 /** `value * 10^power`, rounded away from zero. */

@@ -35,6 +35,11 @@ describe('exact quantities', () => {
     ['5E', '5E'],
     ['0.0000000001', '1n'],
     ['9999999999E', '9223372036854775807'],
+    // Pods may say such; read as nothing they would pass any quota.
+    ['1e999999999', '9223372036854775807'],
+    ['1e-999999999', '1e-9'],
+    ['0e999999999', '0'],
+    [`0.${'0'.repeat(600)}1e601`, '1'],
   ] as const) {
     it(`${text} is written ${canonical}`, () => assert.equal(formatExact(exact(text)), canonical));
   }

@@ -55,6 +55,15 @@ describe('admission by quota and limit range', () => {
   const refused = (call: Promise<unknown>, message: string) => fails(call, 403, 'Forbidden', message);
 
   describe('quota', () => {
+    it('is not passed by an amount beyond all measure', async () => {
+      const ns = await namespace();
+      await quota(ns, { 'limits.cpu': '10' });
+      await refused(
+        create(pods, ns, podOf('endless', { limits: { cpu: '1e999999999' } })),
+        'pods "endless" is forbidden: exceeded quota: q, requested: limits.cpu=9223372036854775807, used: limits.cpu=0, limited: limits.cpu=10',
+      );
+    });
+
     it('counts pods, from the objects that there are', async () => {
       const ns = await namespace();
       await create(pods, ns, podOf('before'));
