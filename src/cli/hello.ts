@@ -1,11 +1,13 @@
 /** The first-run example: builds an image from source, deploys it at zero, and times the request that wakes it. */
-import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import { http } from '../base/http.ts';
 import { KnapsackError } from '../base/errors.ts';
 import { isAlreadyExists } from '../kube/api-error.ts';
 import { knativeServices, type KnativeService } from '../api/serving/index.ts';
 import type { Platform } from '../main.ts';
 import type { Progress } from './output.ts';
+
+const { request } = http;
 
 const image = 'registry.knapsack.local/examples/hello';
 const readyTimeoutMs = 60_000;

@@ -1,6 +1,6 @@
 /** How the events of a trigger are delivered, from its spec, its broker's, and the defaults of the installation. Pure. */
-import { parse } from 'yaml';
 import { parsePeriod } from '../base/period.ts';
+import { yaml } from '../base/yaml.ts';
 import type { DeliverySpec } from '../api/eventing/ducks.ts';
 import type { DeliveryPolicy } from './dispatcher/dispatcher.ts';
 
@@ -26,7 +26,7 @@ export function defaultDelivery(
 ): DeliverySpec {
   const text = data?.['default-br-config'];
   if (!text) return builtinDelivery;
-  const config = parse(text) as {
+  const config = yaml().parse(text) as {
     clusterDefault?: { delivery?: DeliverySpec };
     namespaceDefaults?: { [namespace: string]: { delivery?: DeliverySpec } | undefined };
   } | null;

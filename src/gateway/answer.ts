@@ -1,7 +1,9 @@
 /** Answers that the gateway gives itself: errors of the catalogue, as text or JSON. */
-import { STATUS_CODES } from 'node:http';
+import { http } from '../base/http.ts';
 import { gatewayErrors } from '../base/catalogue/gateway.ts';
 import type { Refusal } from './http1/fields.ts';
+
+const { STATUS_CODES } = http;
 
 export type GatewayCode = keyof typeof gatewayErrors;
 

@@ -1,12 +1,14 @@
 /** One attempt of a probe or of a lifecycle hook. */
-import { request as httpRequest } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
+import { http } from '../base/http.ts';
 import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
 import type { Container } from '../api/pods.ts';
 import { messageOf } from '../base/errors.ts';
 import type { ExecResult } from './drivers/driver.ts';
+
+const { request: httpRequest } = http;
 
 /** What probes and hooks can do alike. */
 export type ProbeAction = Pick<KubernetesTypes['core.v1.Probe'], 'exec' | 'httpGet' | 'tcpSocket' | 'grpc'>;

@@ -1,6 +1,7 @@
 /** The embedded registry: the OCI distribution API 1.1 on the image store. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { http } from '../base/http.ts';
 import { KnapsackError, messageOf, systemCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { isRepository } from '../image/reference.ts';
@@ -17,6 +18,8 @@ import {
   putManifest,
 } from './manifests.ts';
 import { defaultUploadLimits, Uploads, type UploadLimits } from './uploads.ts';
+
+const { createServer } = http;
 
 export interface RegistryOptions {
   readonly store: ImageStore;

@@ -1,9 +1,12 @@
 /** One HTTP POST of an event, and what came back. */
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { http } from '../../base/http.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Headers } from '../cloudevents/http.ts';
 import type { Message } from '../cloudevents/http.ts';
+
+const { Agent: HttpAgent, request: httpRequest } = http;
 
 export interface Address {
   readonly host: string;

@@ -2,8 +2,9 @@
  * The broker ingress: `POST /<namespace>/<broker>` with one CloudEvent. 202 means that the event is on disk.
  * Answers: 202 · 400 path, event, batch, TTL · 404 unknown broker, `/` · 405 · 413 · 408 too slow · 503 cannot store.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { http } from '../../base/http.ts';
 import type { Clock } from '../../base/clock.ts';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -13,6 +14,8 @@ import type { BusMessage } from '../buses/bus.ts';
 import { forwardedHeaders } from '../dispatcher/forwarded-headers.ts';
 import type { Address } from '../dispatcher/sender.ts';
 import { admit } from './admit.ts';
+
+const { createServer } = http;
 
 /** What the ingress does with an event for a broker, or why it cannot. */
 export type IngressTarget =

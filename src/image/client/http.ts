@@ -1,9 +1,12 @@
 /** One HTTP request to a registry: time limits, redirects, bodies with a cap. */
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import type { Readable } from 'node:stream';
+import { http } from '../../base/http.ts';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
+
+const { request: httpRequest } = http;
 
 export interface RegistryRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';

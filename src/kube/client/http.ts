@@ -1,7 +1,8 @@
 /** The Kubernetes API over HTTP(S): the same interface that the embedded API gives in the process. */
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Agent, IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
+import { http } from '../../base/http.ts';
 import { deepFreeze } from '../../base/json.ts';
 import { messageOf, systemCode } from '../../base/errors.ts';
 import type { KubeObject } from '../../api/object.ts';
@@ -19,6 +20,8 @@ import type {
   WriteOptions,
 } from './client.ts';
 import { readAll, readLines } from './http-body.ts';
+
+const { Agent: HttpAgent, request: httpRequest } = http;
 
 export interface HttpClientOptions {
   /** `https://host:port`, without a path. */
@@ -68,9 +71,9 @@ export function httpClient(options: HttpClientOptions): HttpClient {
 class KubernetesHttpClient implements HttpClient {
   readonly #url: URL;
   readonly #options: HttpClientOptions;
-  readonly #calls: HttpAgent;
+  readonly #calls: Agent;
   /** Watches hold their connections; they must not use up those of calls. */
-  readonly #watches: HttpAgent;
+  readonly #watches: Agent;
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
@@ -78,7 +81,7 @@ class KubernetesHttpClient implements HttpClient {
     const { ca, cert, key } = options;
     const tls = { ...(ca ? { ca } : {}), ...(cert ? { cert } : {}), ...(key ? { key } : {}) };
     const isTls = this.#url.protocol === 'https:';
-    const agent = (maxSockets: number): HttpAgent => {
+    const agent = (maxSockets: number): Agent => {
       const settings = { keepAlive: true, maxSockets };
       return isTls
         ? new HttpsAgent({ ...settings, ...tls, servername: serverName(this.#url) })

@@ -1,7 +1,8 @@
 /** The HTTPS front of the Kubernetes API: connections, authentication, dispatch, orderly end. */
-import { ServerResponse, type IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { http } from '../../base/http.ts';
 import type { Logger } from '../../base/log.ts';
 import { KnapsackError, messageOf, systemCode } from '../../base/errors.ts';
 import { nodeMetrics, podMetrics, type MetricsSource } from '../../api/kubernetes/metrics.ts';
@@ -215,7 +216,7 @@ class RequestHandler {
 
   /** A request that asks to go on in another protocol is one like any other until its handler takes the connection. */
   upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    const response = new ServerResponse(request);
+    const response = new http.ServerResponse(request);
     response.shouldKeepAlive = false;
     response.assignSocket(socket);
     response.once('finish', () => socket.destroySoon());

@@ -1,5 +1,5 @@
 /** ConfigMaps config-network and config-domain: how hosts are named and reached. */
-import { parse as parseYaml } from 'yaml';
+import { yaml } from '../../../base/yaml.ts';
 import { boolean, choice, duration, readFields, text, type ConfigData, type Values } from './fields.ts';
 import { fillTemplate } from './template.ts';
 
@@ -107,7 +107,7 @@ export function readDomainConfig(data: ConfigData): DomainConfig {
   const entries: DomainEntry[] = [];
   for (const [domain, value] of Object.entries(data)) {
     if (domain.startsWith('_')) continue;
-    const parsed: unknown = value.trim() === '' ? {} : parseYaml(value, { maxAliasCount: 0 });
+    const parsed: unknown = value.trim() === '' ? {} : yaml().parse(value, { maxAliasCount: 0 });
     if (typeof parsed !== 'object' || parsed === null)
       throw new Error(`${domain}: want a map with a selector`);
     const selector = 'selector' in parsed ? parsed.selector : {};

@@ -62,8 +62,9 @@ export class Definitions {
   /** Begins with what removing a definition takes: deleting its objects. */
   start(service: CleanupService): void {
     this.#cleanup = new Cleanup(service, this.#resource, this.#options.clock);
-    for (const { key, object } of this.#table.records()) {
-      if (!this.#own.has(key)) this.#clean(key, object as Definition);
+    for (const record of this.#table.records()) {
+      // Their objects are made when somebody looks.
+      if (!this.#own.has(record.key)) this.#clean(record.key, record.object as Definition);
     }
   }
 
