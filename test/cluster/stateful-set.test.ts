@@ -252,6 +252,21 @@ describe('stateful sets', () => {
     );
   });
 
+  it('lets the name of a pod rest before the next one takes it, for those who wait for its end', async () => {
+    await cluster.client.create(statefulSets, makeSet('rest', { replicas: 1 }));
+    await settled('rest', 1);
+    const times: { type: string; at: number }[] = [];
+    cluster.informers.for(pods).onChange(({ type, object }) => {
+      if (object.metadata.name === 'rest-0' && type !== 'modified') times.push({ type, at: Date.now() });
+    });
+    const begin = times.length;
+    await cluster.client.delete(pods, { namespace, name: 'rest-0' });
+    await waitFor('the next pod', () => times.length === begin + 2);
+    const [gone, back] = times.slice(begin);
+    assert.deepEqual([gone?.type, back?.type], ['deleted', 'added']);
+    assert.ok((back?.at ?? 0) - (gone?.at ?? 0) >= 200);
+  });
+
   it('takes another name for a revision when something else has its hash', async () => {
     const set = makeSet('clash', { replicas: 1 });
     const template = admitted(statefulSets, set).spec?.template;
