@@ -72,6 +72,11 @@ const keepAliveMs = 120_000;
 const headMs = 15_000;
 const requestMs = 60_000;
 const closeGraceMs = 2000;
+/**
+ * Where a wish to go on in another protocol is looked at. Elsewhere it is ignored, as it may be (RFC 9110 §7.8): otherwise
+ * the body would not be read, and a deletion lose the conditions in it.
+ */
+const mayUpgrade = /\/(exec|attach|portforward)\/*(\?|$)/;
 /** Why an exchange's signal is aborted. One for all: by default each request would pay for an error with a stack. */
 const over = new Error('the exchange is over');
 
@@ -117,6 +122,7 @@ function makeListener({ pki, log }: ApiServerOptions, handler: RequestHandler): 
       headersTimeout: headMs,
       requestTimeout: requestMs,
       connectionsCheckingInterval: 5000,
+      shouldUpgradeCallback: ({ url = '' }) => mayUpgrade.test(url),
     },
     (request, response) => void handler.handle(request, response),
   );

@@ -9,7 +9,7 @@ import * as fc from 'fast-check';
 import { WebSocket, type ClientOptions } from 'ws';
 import { pods } from '../../../../src/api/kubernetes/pods.ts';
 import { waitFor } from '../../../support/wait.ts';
-import { assertStatus, startTestServer, type TestServer } from '../support.ts';
+import { assertStatus, configMaps, startTestServer, type TestServer } from '../support.ts';
 import { FakeSource, streamsPod } from './fake-source.ts';
 
 const base = '/api/v1/namespaces/default/pods/app';
@@ -378,6 +378,13 @@ describe('streams over WebSocket', () => {
     const { status, body } = await upgrade(base, { upgrade: 'h2c' });
     assert.equal(status, 200);
     assert.equal((JSON.parse(body.toString()) as { kind: string }).kind, 'Pod');
+    const headers = { connection: 'Upgrade', upgrade: 'h2c' };
+    const name = { metadata: { name: 'kept' } };
+    assert.equal((await server.call('POST', configMaps, { headers, body: name })).status, 201);
+    const dryRun = { kind: 'DeleteOptions', apiVersion: 'v1', dryRun: ['All'] };
+    const path = `${configMaps}/kept`;
+    assert.equal((await server.call('DELETE', path, { headers, body: dryRun })).status, 200);
+    assert.equal((await server.call('GET', path)).status, 200, 'what the body says is heard');
   });
 
   it('is refused to those who may not', async () => {
