@@ -331,7 +331,7 @@ function checkCombinations(walk: Walk, schema: Schema, value: unknown, place: Pl
   }
   for (const other of allOf ?? []) {
     const found = faults(other);
-    if (found.length > 0) walk.issues.push(...found);
+    for (const issue of found) walk.issues.push(issue);
   }
   if (not && faults(not).length === 0) invalid('must not validate the schema (not)');
 }

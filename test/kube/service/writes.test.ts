@@ -3,6 +3,7 @@ import { test, type TestContext } from 'node:test';
 import { ManualClock } from '../../../src/base/clock.ts';
 import type { KubeObject, UntypedObject } from '../../../src/api/object.ts';
 import type { ApiService } from '../../../src/kube/server/service/service.ts';
+import type { ApiError } from '../../../src/kube/api-error.ts';
 import { startTestApi } from '../../support/api.ts';
 import { at, configMap, fails, pod, resource, user, widget, widgets } from './support.ts';
 
@@ -334,4 +335,16 @@ test('what the store cannot keep is a 503 that names the cause', async (t) => {
     'ServiceUnavailable',
     /STORE_CLOSED/,
   );
+});
+
+test('an object with more faults than anyone reads is refused with the first thousand', async (t) => {
+  const service = await api(t);
+  const labels = Object.fromEntries(Array.from({ length: 150_000 }, (_, i) => [`bad key ${i}`, '']));
+  const object = { ...widget('a', { size: 1 }), metadata: { name: 'a', labels } };
+  await assert.rejects(service.create(widgets, 'default', object, { user }), (error: ApiError) => {
+    assert.equal(error.code, 422);
+    assert.equal(error.details?.causes?.length, 1000);
+    assert.match(error.message, /and 149000 more faults\]$/);
+    return true;
+  });
 });

@@ -65,10 +65,15 @@ export function tooLargeVersion(wanted: number, current: number): ApiError {
   });
 }
 
+/** A body of 3 MiB can have a hundred thousand faults; nobody reads an answer of tens of MB. */
+const maxToldFaults = 1000;
+
 /** 422 with one cause an issue. */
-export function invalid(def: ResourceDef, name: string, issues: readonly Issue[]): ApiError {
+export function invalid(def: ResourceDef, name: string, found: readonly Issue[]): ApiError {
+  const issues = found.slice(0, maxToldFaults);
   const kind = def.group ? `${def.kind}.${def.group}` : def.kind;
   const lines = issues.map((issue) => `${issue.path || '<nil>'}: ${issueText(issue)}`);
+  if (found.length > issues.length) lines.push(`and ${found.length - issues.length} more faults`);
   const text = lines.length === 1 ? lines.join('') : `[${lines.join(', ')}]`;
   return new ApiError('Invalid', `${kind} "${name}" is invalid: ${text}`, {
     name,

@@ -14,11 +14,14 @@ export function metadataIssues(def: ResourceDef, meta: ObjectMeta): Issue[] {
     const detail = nameFault(def, meta.name);
     if (detail) issues.push({ type: 'Invalid', path, value: meta.name, detail });
   }
-  issues.push(
-    ...labelIssues(meta.labels, 'metadata.labels'),
-    ...annotationIssues(meta.annotations, 'metadata.annotations'),
-    ...ownerIssues(meta),
-  );
+  // There may be more than fit into the arguments of one call.
+  for (const found of [
+    labelIssues(meta.labels, 'metadata.labels'),
+    annotationIssues(meta.annotations, 'metadata.annotations'),
+    ownerIssues(meta),
+  ]) {
+    for (const issue of found) issues.push(issue);
+  }
   for (const finalizer of meta.finalizers ?? []) {
     const detail = labelKeyFault(finalizer);
     if (detail) issues.push({ type: 'Invalid', path: 'metadata.finalizers', value: finalizer, detail });
