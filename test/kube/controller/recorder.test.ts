@@ -125,12 +125,7 @@ describe('event recorder', () => {
     assert.equal(await total(), 25);
     clock.advance(5 * 60_000);
     for (let i = 0; i < 100; i++) recorder.event(about, 'Warning', 'Failed', 'again');
-    recorder.event(
-      { ...about, metadata: { ...about.metadata, uid: 'uid-2' } },
-      'Warning',
-      'Failed',
-      'again',
-    );
+    recorder.event({ ...about, metadata: { ...about.metadata, uid: 'uid-2' } }, 'Warning', 'Failed', 'again');
     await recorder.flush();
     assert.equal(await total(), 27);
   });
