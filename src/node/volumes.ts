@@ -125,7 +125,10 @@ export class PodVolumes {
 
   #baseOf(volume: Volume): string {
     const inMemory = volume.emptyDir?.medium === 'Memory' && process.platform === 'linux';
-    return inMemory && isWritable(memoryRoot) ? this.#memoryDir : this.#dir;
+    if (!inMemory || !isWritable(memoryRoot)) return this.#dir;
+    // Passable, not readable: other users of the machine do not learn which pods there are.
+    mkdirSync(this.#memoryDir, { recursive: true, mode: 0o711 });
+    return this.#memoryDir;
   }
 
   /** The mounts of one container. */
