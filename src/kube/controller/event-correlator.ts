@@ -71,7 +71,8 @@ export class EventCorrelator {
   #isOneOfMany(group: string, message: string): boolean {
     const now = this.#clock.now();
     const before = this.#similar.get(group);
-    const similar = before && now - before.at <= similarMs ? before : { messages: new Set<string>(), at: now };
+    const similar =
+      before && now - before.at <= similarMs ? before : { messages: new Set<string>(), at: now };
     similar.at = now;
     keepLatest(this.#similar, group, similar);
     if (similar.messages.size >= maxSimilar - 1 && !similar.messages.has(message)) return true;
