@@ -3,11 +3,10 @@
  * together: between the last look at the store and handing the new object over nothing is awaited, so no two writes ever
  * see the same version. Where a webhook must be asked in between, the look is taken again afterwards.
  */
-import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../../base/clock.ts';
 import { randomSuffix } from '../../../base/names.ts';
-import { timestamp, type KubeObject, type ObjectMeta, type UntypedObject } from '../../../api/object.ts';
-import type { AdmissionContext, Issue, ResourceDef } from '../../../api/resource.ts';
+import type { KubeObject, ObjectMeta, UntypedObject } from '../../../api/object.ts';
+import type { ResourceDef } from '../../../api/resource.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import { ApiError } from '../../api-error.ts';
 import type { ObjectKey } from '../../client/client.ts';
@@ -15,9 +14,17 @@ import type { StoredRecord } from '../../store/record.ts';
 import type { Store } from '../../store/store.ts';
 import type { Table } from '../../store/table.ts';
 import { applySchema, check, copyInput, readObject } from './admission.ts';
+import { AdmissionChain, type Pending } from './admission-chain.ts';
 import type { AdmissionAttributes, AdmissionPlugin, Readmission, WebhookStage } from './admission-plugin.ts';
 import { decideDeletion, isNamespace, namespaceHeld } from './deletion.ts';
 import { alreadyExists, asApiError, badRequest, conflict, modified } from './errors.ts';
+import {
+  initialize,
+  preconditionFault,
+  preconditionViolated,
+  restoreIdentity,
+  versionIssues,
+} from './identity.ts';
 import { keepServerMetadata, nothingKeeps } from './metadata.ts';
 import {
   entriesAfter,
@@ -28,7 +35,7 @@ import {
 } from './ownership/ownership.ts';
 import { checkPlace, checkSubresource, keyIn, placeInNamespace } from './place.ts';
 import { served, type Reads } from './reads.ts';
-import type { DeleteRequest, DeleteResult, Requester, WriteRequest, WriteResult } from './requests.ts';
+import type { DeleteRequest, DeleteResult, WriteRequest, WriteResult } from './requests.ts';
 import { forStore, inVersion, inVersionOrAsStored, isForeign } from './versions.ts';
 import { generationAfter, resetStatus, withSubresource } from './writes.ts';
 
@@ -66,26 +73,19 @@ export interface Admitted {
 /** How often a write starts again because the object changed while a webhook was asked. As etcd3 GuaranteedUpdate retries. */
 const maxAttempts = 5;
 
-type Pending = Pick<AdmissionAttributes, 'operation' | 'subresource' | 'dryRun' | 'now' | 'old' | 'warn'>;
-
 export class Writer {
   readonly #store: Store;
   readonly #reads: Reads;
   readonly #clock: Clock;
   readonly #namespaces: Table | undefined;
-  readonly #plugins: readonly AdmissionPlugin[];
-  readonly #webhooks: WebhookStage | undefined;
-
-  readonly #view = <T extends KubeObject>(def: ResourceDef<T>, namespace?: string): T[] =>
-    this.#reads.table(def).objects(namespace) as T[];
+  readonly #admission: AdmissionChain;
 
   constructor(options: WriterOptions) {
     this.#store = options.store;
     this.#reads = options.reads;
     this.#clock = options.clock;
     this.#namespaces = options.namespaces;
-    this.#plugins = options.plugins;
-    this.#webhooks = options.webhooks;
+    this.#admission = new AdmissionChain(options.reads, options.plugins, options.webhooks);
   }
 
   async create(
@@ -119,22 +119,22 @@ export class Writer {
       };
       const owners = (next: UntypedObject): Entries =>
         managers ?? entriesAfter({ def, stored: undefined, next, claimed, request, now });
-      const mutated = this.#mutate(def, object, pending, request, owners);
+      const mutated = this.#admission.mutate(def, object, pending, request, owners);
       if (mutated) {
         const { managedFields } = meta;
         const outcome = await mutated;
         warnings.push(...outcome.warnings);
-        object = restoreIdentity(this.#readBack(def, outcome.object), meta);
+        object = restoreIdentity(this.#admission.readBack(def, outcome.object), meta);
         resetStatus(def, object);
-        def.mutate?.(object, this.#context(pending, request));
+        def.mutate?.(object, this.#admission.context(pending, request));
         setManagedFields(object, managedFields);
       }
-      check(def, object, this.#context(pending, request), []);
-      const verdict = this.#validate(def, object, pending, request);
+      check(def, object, this.#admission.context(pending, request), []);
+      const verdict = this.#admission.validate(def, object, pending, request);
       if (verdict) {
         warnings.push(...(await verdict));
         try {
-          check(def, object, this.#context(pending, request), []);
+          check(def, object, this.#admission.context(pending, request), []);
         } catch (error) {
           // What was free before the webhooks were asked (an address, a port) is taken now: draw again.
           if (attempt < maxAttempts) continue;
@@ -148,7 +148,7 @@ export class Writer {
       if (late) return late;
       const key = keyIn(def, object.metadata);
       if (table.get(key)) return this.#reads.refuse(table, alreadyExists(def, object.metadata.name));
-      this.#validateInProcess(def, object, pending, request);
+      this.#admission.validateInProcess(def, object, pending, request);
       if (request.dryRun) return { ...served(object), warnings };
       return this.#stored(this.#store.put(table, key, record), object, warnings);
     }
@@ -194,19 +194,19 @@ export class Writer {
       let asked = before instanceof Promise;
       const owners = (owned: UntypedObject): Entries =>
         managers ?? entriesAfter({ def, stored, next: owned, claimed, request, now: pending.now });
-      const mutated = this.#mutate(def, next, pending, request, owners);
+      const mutated = this.#admission.mutate(def, next, pending, request, owners);
       if (mutated) {
         asked = true;
         const { managedFields } = next.metadata;
         const outcome = await mutated;
         warnings.push(...outcome.warnings);
-        next = withSubresource(def, stored, this.#readBack(def, outcome.object), subresource);
+        next = withSubresource(def, stored, this.#admission.readBack(def, outcome.object), subresource);
         issues.push(...keepServerMetadata(next.metadata, stored.metadata));
-        def.mutate?.(next, this.#context(pending, request));
+        def.mutate?.(next, this.#admission.context(pending, request));
         setManagedFields(next, managedFields);
       }
-      check(def, next, this.#context(pending, request), issues);
-      const verdict = this.#validate(def, next, pending, request);
+      check(def, next, this.#admission.context(pending, request), issues);
+      const verdict = this.#admission.validate(def, next, pending, request);
       if (verdict) {
         asked = true;
         warnings.push(...(await verdict));
@@ -220,7 +220,7 @@ export class Writer {
         if (attempt < maxAttempts) continue;
         return this.#reads.refuse(table, modified(def, key.name));
       }
-      this.#validateInProcess(def, next, pending, request);
+      this.#admission.validateInProcess(def, next, pending, request);
       return this.#finish(def, { table, current, next, record }, request, warnings);
     }
   }
@@ -243,14 +243,14 @@ export class Writer {
         now: this.#clock.now(),
         old,
       };
-      const mutated = this.#mutateByWebhooks(def, undefined, pending, request);
+      const mutated = this.#admission.mutateByWebhooks(def, undefined, pending, request);
       if (mutated) warnings.push(...(await mutated).warnings);
-      const verdict = this.#validate(def, undefined, pending, request);
+      const verdict = this.#admission.validate(def, undefined, pending, request);
       if (verdict) warnings.push(...(await verdict));
       // Deletion means the object as it is by then; what was asked about must be that.
       const asked = Boolean(mutated ?? verdict) || converted instanceof Promise;
       if (asked && table.get(current.key) !== current) continue;
-      this.#validateInProcess(def, undefined, pending, request);
+      this.#admission.validateInProcess(def, undefined, pending, request);
       const result = await this.#remove(def, table, current, request, pending.now);
       const { warning } = def.orphansByDefault ?? {};
       if (warning !== undefined && request.propagationPolicy === undefined) warnings.push(warning);
@@ -277,9 +277,9 @@ export class Writer {
       now: this.#clock.now(),
       old: undefined,
       request,
-      stored: this.#view,
+      stored: this.#admission.view,
     };
-    const webhooks = this.#webhooks;
+    const { webhooks } = this.#admission;
     let object = action.object;
     if (webhooks?.concerns('mutating', attributes)) {
       const readmission: Readmission = {
@@ -292,7 +292,7 @@ export class Writer {
     }
     const decided = { ...attributes, object };
     if (webhooks?.concerns('validating', decided)) warnings.push(...(await webhooks.validate(decided)));
-    for (const plugin of this.#plugins) plugin.validate?.(decided);
+    for (const plugin of this.#admission.plugins) plugin.validate?.(decided);
     return { object, warnings };
   }
 
@@ -367,120 +367,6 @@ export class Writer {
     return { object: current.object, bytes: current.bytes, warnings };
   }
 
-  // ---- admission ---------------------------------------------------------------------------------------------
-
-  /**
-   * The kind's defaults and the mutating plugins, in place. A promise when webhooks want to have a say. In between it is
-   * written down who owns what: what plugins and webhooks add belongs to nobody, as in Kubernetes.
-   */
-  #mutate(
-    def: ResourceDef,
-    object: UntypedObject,
-    pending: Pending,
-    requester: Requester,
-    owners: (object: UntypedObject) => Entries,
-  ): ReturnType<WebhookStage['mutate']> | undefined {
-    def.mutate?.(object, this.#context(pending, requester));
-    setManagedFields(object, owners(object));
-    this.#mutateInProcess(def, object, pending, requester);
-    return this.#mutateByWebhooks(def, object, pending, requester);
-  }
-
-  #mutateInProcess(def: ResourceDef, object: UntypedObject, pending: Pending, requester: Requester): void {
-    if (this.#plugins.length === 0) return;
-    const attributes = this.#attributes(def, object, pending, requester);
-    for (const plugin of this.#plugins) plugin.mutate?.(attributes);
-  }
-
-  #mutateByWebhooks(
-    def: ResourceDef,
-    object: UntypedObject | undefined,
-    pending: Pending,
-    requester: Requester,
-  ): ReturnType<WebhookStage['mutate']> | undefined {
-    const webhooks = this.#webhooks;
-    if (!webhooks) return undefined;
-    const attributes = this.#attributes(def, object, pending, requester);
-    if (!webhooks.concerns('mutating', attributes)) return undefined;
-    const readmission: Readmission = {
-      normalize: (changed) => {
-        const next = this.#readBack(def, changed);
-        def.mutate?.(next, this.#context(pending, requester));
-        return next;
-      },
-      again: (changed) => this.#mutateInProcess(def, changed, pending, requester),
-    };
-    return webhooks.mutate(attributes, readmission);
-  }
-
-  /** What webhooks made of an object, in form again. */
-  #readBack(def: ResourceDef, object: unknown): UntypedObject {
-    const next = readObject(def, object);
-    applySchema(def, next, 'Ignore');
-    return next;
-  }
-
-  #validate(
-    def: ResourceDef,
-    object: UntypedObject | undefined,
-    pending: Pending,
-    requester: Requester,
-  ): ReturnType<WebhookStage['validate']> | undefined {
-    if (!this.#webhooks) return undefined;
-    const attributes = this.#attributes(def, object, pending, requester);
-    return this.#webhooks.concerns('validating', attributes)
-      ? this.#webhooks.validate(attributes)
-      : undefined;
-  }
-
-  #validateInProcess(
-    def: ResourceDef,
-    object: UntypedObject | undefined,
-    pending: Pending,
-    requester: Requester,
-  ): void {
-    if (this.#plugins.length === 0) return;
-    const attributes = this.#attributes(def, object, pending, requester);
-    for (const plugin of this.#plugins) plugin.validate?.(attributes);
-  }
-
-  #context(pending: Pending, requester: Requester): AdmissionContext {
-    const { operation, subresource, dryRun, now, old } = pending;
-    return {
-      operation: operation === 'CREATE' ? 'CREATE' : 'UPDATE',
-      user: requester.user,
-      ...(requester.groups ? { groups: requester.groups } : {}),
-      dryRun,
-      now,
-      stored: this.#view,
-      ...(old ? { old } : {}),
-      ...(subresource ? { subresource } : {}),
-    };
-  }
-
-  #attributes(
-    def: ResourceDef,
-    object: UntypedObject | undefined,
-    pending: Pending,
-    requester: Requester,
-  ): AdmissionAttributes {
-    const { user, groups, uid, extra } = requester;
-    const { name = '', namespace } = (object ?? pending.old)?.metadata ?? {};
-    return {
-      ...pending,
-      user,
-      ...(groups ? { groups } : {}),
-      ...(uid ? { uid } : {}),
-      ...(extra ? { extra } : {}),
-      def,
-      name,
-      namespace,
-      object,
-      request: requester,
-      stored: this.#view,
-    };
-  }
-
   // ---- creation ----------------------------------------------------------------------------------------------
 
   #namespaceRefusal(def: ResourceDef, object: KubeObject): Promise<never> | undefined {
@@ -498,73 +384,6 @@ export class Writer {
     }
     return name;
   }
-}
-
-/** What the server gives to a new object, whatever its client sent. */
-function initialize(def: ResourceDef, object: UntypedObject, now: number): void {
-  const meta = object.metadata;
-  for (const field of [
-    'deletionTimestamp',
-    'deletionGracePeriodSeconds',
-    'managedFields',
-    'generation',
-  ] as const) {
-    delete meta[field];
-  }
-  meta.uid = randomUUID();
-  meta.creationTimestamp = timestamp(now);
-  if (def.tracksGeneration !== false) meta.generation = 1;
-  resetStatus(def, object);
-}
-
-/** Webhooks may change what an object wants, not which object it is. */
-function restoreIdentity(object: UntypedObject, identity: ObjectMeta): UntypedObject {
-  const { name, namespace, uid, creationTimestamp, generation } = identity;
-  Object.assign(object.metadata, {
-    name,
-    uid,
-    creationTimestamp,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(generation === undefined ? {} : { generation }),
-  });
-  return object;
-}
-
-function preconditionFault(def: ResourceDef, wanted: ObjectMeta, stored: ObjectMeta): ApiError | undefined {
-  if (wanted.uid && wanted.uid !== stored.uid) {
-    const why = `Precondition failed: UID in precondition: ${wanted.uid}, UID in object meta: ${stored.uid}`;
-    return conflict(def, stored.name, why);
-  }
-  if (wanted.resourceVersion && wanted.resourceVersion !== stored.resourceVersion) {
-    return modified(def, stored.name);
-  }
-  return undefined;
-}
-
-/** Custom resources may only be replaced by a client that says which version it has seen. */
-function versionIssues(def: ResourceDef, wanted: ObjectMeta, unconditional: boolean): Issue[] {
-  if (wanted.resourceVersion || unconditional || def.builtin) return [];
-  return [
-    {
-      type: 'Invalid',
-      path: 'metadata.resourceVersion',
-      value: 0,
-      detail: 'must be specified for an update',
-    },
-  ];
-}
-
-function preconditionViolated(
-  preconditions: DeleteRequest['preconditions'],
-  { uid, resourceVersion }: ObjectMeta,
-): string | undefined {
-  if (preconditions?.uid !== undefined && preconditions.uid !== uid) {
-    return `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid}`;
-  }
-  if (preconditions?.resourceVersion !== undefined && preconditions.resourceVersion !== resourceVersion) {
-    return `Precondition failed: ResourceVersion in precondition: ${preconditions.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
-  }
-  return undefined;
 }
 
 function rethrow(error: unknown): never {
