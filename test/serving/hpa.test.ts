@@ -54,14 +54,14 @@ test('a revision of class HPA gets a HorizontalPodAutoscaler, is always active a
     'two pods',
     async () => (await platform.client.get(deployments, deployment)).spec?.replicas === 2,
   );
-  const autoscaler = await platform.until(
+  await platform.until(
     podAutoscalers,
     name,
-    'numbers',
-    ({ status }) => status?.actualScale === 2,
+    'both pods, and to be active and ready',
+    ({ status }) =>
+      status?.actualScale === 2 &&
+      ['Active', 'Ready'].every((type) => findCondition(status.conditions, type)?.status === 'True'),
   );
-  assert.equal(findCondition(autoscaler.status?.conditions, 'Active')?.status, 'True');
-  assert.equal(findCondition(autoscaler.status?.conditions, 'Ready')?.status, 'True');
   assert.equal(
     (await platform.list(pods)).filter(({ metadata }) => metadata.name.startsWith(name)).length,
     2,
