@@ -102,6 +102,8 @@ class JobController implements Controller {
     if (!job?.spec || (job.spec.managedBy ?? manager) !== manager) return undefined;
     // Pods that are counted in a status that the cache does not show would be missed, and made again.
     if (this.#isBehind(job)) return { requeueAfter: behindMs };
+    // Looked at before the pods are: what the cache catches up with during the run does not change what these pods show.
+    const released = new Set(this.#released);
     const owned = await this.#claim(job);
     if (isFinished(job)) {
       await this.#releaseAll(owned);
@@ -112,7 +114,7 @@ class JobController implements Controller {
     const state = assessJob({
       job,
       pods: owned,
-      isReleased: (pod) => this.#released.has(pod.metadata.uid ?? ''),
+      isReleased: ({ metadata: { uid: podUid = '' } }) => released.has(podUid) || this.#released.has(podUid),
       isDeleted: (pod) => this.#control.local.isDeleted(pod.metadata.uid),
       backoff: this.#backoffs.get(uid) ?? noBackoff,
       now: this.#env.clock.now(),
