@@ -206,7 +206,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const ingressRoutes = layers.add();
   const requestPath: RequestPath = {
     apply: (update) => knativeRoutes.apply(update),
-    drain: (endpointId, timeoutMs) => gateway.drain(endpointId, timeoutMs),
+    untilIdle: (endpointId, timeoutMs) => gateway.untilIdle(endpointId, timeoutMs),
     onStats: (listener) => gateway.onStats(listener),
     onWake: (listener) => gateway.onWake(listener),
   };

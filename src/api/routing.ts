@@ -85,8 +85,11 @@ export interface BackendStats {
 export interface RequestPath {
   /** Resolves when every worker serves the change. */
   apply(update: RoutingUpdate): Promise<void>;
-  /** Sends nothing new to the endpoint and resolves when it has no request in flight, or after `timeoutMs`. */
-  drain(endpointId: string, timeoutMs: number): Promise<void>;
+  /**
+   * Resolves when the endpoint has no request in flight, or after `timeoutMs`. For one that was taken out of the snapshot
+   * and may come back: nothing keeps new requests away but its absence there.
+   */
+  untilIdle(endpointId: string, timeoutMs: number): Promise<void>;
   /** Reports each second, only for backends that saw traffic or still hold requests. */
   onStats(listener: (stats: readonly BackendStats[]) => void): void;
   /** A request met a backend without endpoints, or with no free slot. At most one call per backend per 100 ms. */

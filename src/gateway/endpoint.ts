@@ -23,7 +23,7 @@ export class EndpointState implements Slotted {
   readonly #engine: Engine;
   readonly #idle: UpstreamConnection[] = [];
   #failures = 0;
-  #onEmpty: (() => void)[] = [];
+  #whenIdle: (() => void)[] = [];
 
   constructor(engine: Engine, id: string, host: string, port: number, slot: number) {
     this.#engine = engine;
@@ -95,19 +95,23 @@ export class EndpointState implements Slotted {
   release(): void {
     this.#engine.slots.give(this);
     if (this.inFlight === 0) {
-      const waiting = this.#onEmpty;
-      this.#onEmpty = [];
+      const waiting = this.#whenIdle;
+      this.#whenIdle = [];
       for (const told of waiting) told();
       this.#engine.dropEndpointWhenUnused(this);
     }
     for (const backend of this.backends) backend.pump();
   }
 
-  /** Sends nothing new there; `told` is called once nothing is in flight. */
-  drain(told: () => void): void {
+  /** Sends nothing new there. */
+  drain(): void {
     this.draining = true;
     this.closeIdle();
+  }
+
+  /** `told` is called once nothing is in flight. */
+  untilIdle(told: () => void): void {
     if (this.inFlight === 0) told();
-    else this.#onEmpty.push(told);
+    else this.#whenIdle.push(told);
   }
 }

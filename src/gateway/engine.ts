@@ -115,7 +115,7 @@ export class Engine {
     for (const backend of changed) backend.pump();
   }
 
-  /** Sends nothing new to the endpoint; `told` is called once it has nothing in flight in this worker. */
+  /** Sends nothing new to the endpoint, ever; `told` is called once it has nothing in flight in this worker. */
   drain(endpointId: string, told: () => void): void {
     this.#drained.add(endpointId);
     if (this.#drained.size > MAX_DRAINED) {
@@ -126,7 +126,14 @@ export class Engine {
       }
     }
     const endpoint = this.#endpoints.get(endpointId);
-    if (endpoint) endpoint.drain(told);
+    endpoint?.drain();
+    this.untilIdle(endpointId, told);
+  }
+
+  /** `told` is called once the endpoint has nothing in flight in this worker. */
+  untilIdle(endpointId: string, told: () => void): void {
+    const endpoint = this.#endpoints.get(endpointId);
+    if (endpoint) endpoint.untilIdle(told);
     else told();
   }
 

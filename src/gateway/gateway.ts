@@ -30,6 +30,11 @@ export interface Gateway extends RequestPath {
   readonly publicAddress: ListenAddress;
   readonly localAddress: ListenAddress | undefined;
   readonly transport: 'handles' | 'net';
+  /**
+   * Sends nothing new to the endpoint, ever again, and resolves when it has no request in flight, or after `timeoutMs`.
+   * For a pod that is about to end.
+   */
+  drain(endpointId: string, timeoutMs: number): Promise<void>;
   /** Accepts no more, finishes requests for up to `graceMs`, ends the workers. */
   close(graceMs: number): Promise<void>;
 }
@@ -46,7 +51,7 @@ interface Thread {
   readonly worker: Worker;
   readonly index: number;
   readonly applied: Map<number, () => void>;
-  readonly drained: Map<number, () => void>;
+  readonly quiet: Map<number, () => void>;
   readonly reports: Map<number, (stats: readonly BackendStats[]) => void>;
   onClosed: () => void;
 }
@@ -129,20 +134,27 @@ class GatewayThreads implements Gateway {
     );
   }
 
-  async drain(endpointId: string, timeoutMs: number): Promise<void> {
+  drain(endpointId: string, timeoutMs: number): Promise<void> {
+    return this.#quiet('drain', endpointId, timeoutMs);
+  }
+
+  untilIdle(endpointId: string, timeoutMs: number): Promise<void> {
+    return this.#quiet('idle', endpointId, timeoutMs);
+  }
+
+  /** Resolves when every worker has said that nothing is in flight there, or after `timeoutMs`. */
+  async #quiet(type: 'drain' | 'idle', endpoint: string, timeoutMs: number): Promise<void> {
     const id = ++this.#sequence;
     let timer: NodeJS.Timeout | undefined;
     const over = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, timeoutMs);
     });
     const all = Promise.all(
-      [...this.#threads].map((thread) =>
-        this.#ask(thread.drained, id, thread, { type: 'drain', id, endpoint: endpointId }),
-      ),
+      [...this.#threads].map((thread) => this.#ask(thread.quiet, id, thread, { type, id, endpoint })),
     );
     await Promise.race([all, over]);
     clearTimeout(timer);
-    for (const thread of this.#threads) thread.drained.delete(id);
+    for (const thread of this.#threads) thread.quiet.delete(id);
   }
 
   onStats(listener: (stats: readonly BackendStats[]) => void): void {
@@ -188,7 +200,7 @@ class GatewayThreads implements Gateway {
       worker,
       index,
       applied: new Map(),
-      drained: new Map(),
+      quiet: new Map(),
       reports: new Map(),
       onClosed: () => {},
     };
@@ -221,7 +233,7 @@ class GatewayThreads implements Gateway {
   /** A worker that ended by itself is replaced; nobody waits for it any more. */
   #onExit(thread: Thread, code: number): void {
     this.#threads.delete(thread);
-    for (const done of [...thread.applied.values(), ...thread.drained.values()]) done();
+    for (const done of [...thread.applied.values(), ...thread.quiet.values()]) done();
     for (const done of thread.reports.values()) done([]);
     thread.onClosed();
     if (this.#slots) reclaimSlots(this.#slots, thread.index);
@@ -243,8 +255,8 @@ class GatewayThreads implements Gateway {
     switch (message.type) {
       case 'applied':
         return thread.applied.get(message.version)?.();
-      case 'drained':
-        return thread.drained.get(message.id)?.();
+      case 'quiet':
+        return thread.quiet.get(message.id)?.();
       case 'stats':
         return thread.reports.get(message.id)?.(message.stats);
       case 'first':

@@ -30,7 +30,7 @@ export type ToWorker =
       readonly update: RoutingUpdate;
       readonly slots: SlotIndexes;
     }
-  | { readonly type: 'drain'; readonly id: number; readonly endpoint: string }
+  | { readonly type: 'drain' | 'idle'; readonly id: number; readonly endpoint: string }
   | { readonly type: 'report'; readonly id: number }
   | { readonly type: 'slot-free' }
   | { readonly type: 'close'; readonly graceMs: number };
@@ -49,7 +49,7 @@ export type FromWorker =
       readonly address: ListenAddress | undefined;
     }
   | { readonly type: 'applied'; readonly version: number }
-  | { readonly type: 'drained'; readonly id: number }
+  | { readonly type: 'quiet'; readonly id: number }
   | { readonly type: 'stats'; readonly id: number; readonly stats: readonly BackendStats[] }
   | { readonly type: 'first'; readonly stats: BackendStats }
   | { readonly type: 'wake'; readonly backend: string }

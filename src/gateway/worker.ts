@@ -42,7 +42,9 @@ port.on('message', (message: ToWorker) => {
       engine.apply(message.update, message.slots);
       return tell({ type: 'applied', version: message.version });
     case 'drain':
-      return engine.drain(message.endpoint, () => tell({ type: 'drained', id: message.id }));
+      return engine.drain(message.endpoint, () => tell({ type: 'quiet', id: message.id }));
+    case 'idle':
+      return engine.untilIdle(message.endpoint, () => tell({ type: 'quiet', id: message.id }));
     case 'report':
       return tell({ type: 'stats', id: message.id, stats: engine.report() });
     case 'slot-free':

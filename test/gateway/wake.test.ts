@@ -201,6 +201,23 @@ for (const transport of transports) {
     assert.equal(again, true);
   });
 
+  test(`${transport}: an endpoint that was only waited for serves again when it comes back`, async () => {
+    await using app = await rawApp(answering(() => ok('served')));
+    await using rig = await startRig(transport);
+    routeTo(rig, [app.port]);
+    using client = new RawClient(rig.port);
+    client.write(get());
+    await client.has('served');
+    // What a retirement does that a request calls off.
+    routeTo(rig, []);
+    await new Promise<void>((resolve) => rig.engine.untilIdle(`pod-${app.port}`, resolve));
+    using late = new RawClient(rig.port);
+    late.write(get('/late'));
+    await eventually(() => backend(rig).queuedCount === 1, 'the late one waits');
+    routeTo(rig, [app.port]);
+    await late.has('served');
+  });
+
   test(`${transport}: a revision keeps its share of the traffic`, async () => {
     let state = 1;
     const random = (): number => {

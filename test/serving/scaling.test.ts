@@ -50,10 +50,10 @@ test('without traffic the pods go, after the gateway let go of them; the next re
   await waitFor('no pods', async () => (await podsOf('sleepy')) === 0);
   const key = 'default/sleepy-00001';
   const { journal } = platform.path;
-  const drained = journal.indexOf(`drain ${pod?.metadata.uid}`);
-  assert.ok(drained >= 0, 'the pod was drained');
+  const idle = journal.indexOf(`idle ${pod?.metadata.uid}`);
+  assert.ok(idle >= 0, 'the last answers were waited for');
   assert.equal(
-    journal.slice(0, drained).findLast((line) => line.startsWith(key)),
+    journal.slice(0, idle).findLast((line) => line.startsWith(key)),
     `${key} 0`,
   );
   const autoscaler = await platform.until(podAutoscalers, 'sleepy-00001', 'inactive', ({ status }) => {
@@ -120,14 +120,14 @@ test('pods without load go by halves, one step a tick', async () => {
 test('a request during retirement calls it off', async () => {
   await create('reprieved');
   const key = 'default/reprieved-00001';
-  const drain = platform.path.drain.bind(platform.path);
+  const untilIdle = platform.path.untilIdle.bind(platform.path);
   let woken = 0;
-  platform.path.drain = async (id) => {
+  platform.path.untilIdle = async (id) => {
     if (platform.path.endpoints(key) === 0 && woken === 0) {
       woken++;
       platform.path.wake(key);
     }
-    await drain(id);
+    await untilIdle(id);
   };
   await waitFor('a wake-up during retirement', () => woken === 1);
   assert.equal(platform.path.endpoints(key), 1, 'the pod serves again at once');

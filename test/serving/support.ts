@@ -22,7 +22,6 @@ export class FakeRequestPath implements RequestPath {
   readonly updates: RoutingUpdate[] = [];
   readonly hosts = new Map<string, HostRule>();
   readonly backends = new Map<string, Backend>();
-  readonly drained: string[] = [];
   /** What happened, in order: for questions of before and after. */
   readonly journal: string[] = [];
   #stats: ((stats: readonly BackendStats[]) => void)[] = [];
@@ -42,9 +41,8 @@ export class FakeRequestPath implements RequestPath {
     return Promise.resolve();
   }
 
-  drain(endpointId: string): Promise<void> {
-    this.drained.push(endpointId);
-    this.journal.push(`drain ${endpointId}`);
+  untilIdle(endpointId: string, _timeoutMs?: number): Promise<void> {
+    this.journal.push(`idle ${endpointId}`);
     return Promise.resolve();
   }
 

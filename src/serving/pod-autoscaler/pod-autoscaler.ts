@@ -40,15 +40,15 @@ export const autoscalerConditions: ConditionSet = {
 const firstPodMs = 2_000;
 
 /** How long requests that slipped in may keep the last pods from going, ms. */
-const drainMs = 10_000;
+const idleMs = 10_000;
 
-/** Pods that survive a cancelled retirement come back into the gateway after this, ms. */
+/** Pods that a wake-up saved after their removal was asked for come back into the gateway after this at the latest, ms. */
 const returnMs = 1_000;
 
 export interface PodAutoscalerDeps {
   readonly autoscaler: Autoscaler;
   readonly publisher: Pick<RoutePublisher, 'exclude' | 'include'>;
-  readonly requestPath: Pick<RequestPath, 'drain'>;
+  readonly requestPath: Pick<RequestPath, 'untilIdle'>;
 }
 
 export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps): Controller {
@@ -59,10 +59,10 @@ export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps
   const metricInformer = informers.for(metrics);
   const revisionInformer = informers.for(revisions);
   const podInformer = informers.for(podResource);
-  /** Retirements that a wake-up may still call off. */
-  const retiring = new Set<string>();
+  /** Retirements whose pods are kept out of the gateway, each with a token of its own. */
+  const retiring = new Map<string, symbol>();
+  // Pods that are still there answer at once. Should one be on its way out already, its end waits for the answer.
   autoscaler.onWake((key) => {
-    // Nothing is written yet: the pods that are still there answer at once.
     if (retiring.has(key)) publisher.include(key);
   });
 
@@ -144,21 +144,24 @@ export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps
     const started = clock.now();
     const uids = readyPods.map((pod) => pod.metadata.uid ?? '');
     const wakesBefore = autoscaler.wokenAt(key);
-    retiring.add(key);
+    const token = Symbol(key);
+    retiring.set(key, token);
+    const over = (): void => {
+      if (retiring.get(key) !== token) return;
+      retiring.delete(key);
+      publisher.include(key);
+    };
     try {
       await publisher.exclude(key, uids);
-      await Promise.all(uids.map((uid) => deps.requestPath.drain(uid, drainMs)));
-    } finally {
-      retiring.delete(key);
+      await Promise.all(uids.map((uid) => deps.requestPath.untilIdle(uid, idleMs)));
+    } catch (error) {
+      over();
+      throw error;
     }
-    const called = autoscaler.wokenAt(key) !== wakesBefore || clock.now() - started > drainMs;
-    if (called) {
-      publisher.include(key);
-      return;
-    }
+    const called = autoscaler.wokenAt(key) !== wakesBefore || clock.now() - started > idleMs;
+    if (called) return over();
     await autoscaler.scale(key, found, 0);
-    // A pod that a wake-up saved between this write and its removal must not stay out of the gateway for ever.
-    clock.after(returnMs, () => publisher.include(key));
+    clock.after(returnMs, over);
   }
 
   async function applyServerlessService(
