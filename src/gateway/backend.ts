@@ -75,18 +75,14 @@ export class BackendState {
   /** Serves as many waiting requests as there are slots, in order. */
   pump(): void {
     while (this.#head !== null) {
-      const endpoint = this.#pick(this.#engine.now());
-      if (!endpoint) return;
+      const now = this.#engine.now();
+      const endpoint = this.#pick(now);
+      if (!endpoint) return this.#lookAgain(now);
       const exchange = this.#head;
       if (exchange === null) return;
       this.leaveQueue(exchange);
       exchange.granted(endpoint);
     }
-  }
-
-  /** Pumps at `time`, when an endpoint that refused may be tried again. */
-  lookAgainAt(time: number): void {
-    this.#engine.wheel.ensure(this.#again, time);
   }
 
   leaveQueue(exchange: Exchange): void {
@@ -128,6 +124,16 @@ export class BackendState {
       this.#tail = exchange;
     }
     exchange.waits();
+    this.#lookAgain(exchange.queuedAt);
+  }
+
+  /** Somebody waits: pumps when the next endpoint that refused may be tried again. */
+  #lookAgain(now: number): void {
+    let time = Infinity;
+    for (const { draining, suspectUntil } of this.endpoints) {
+      if (!draining && suspectUntil > now) time = Math.min(time, suspectUntil);
+    }
+    this.#engine.wheel.ensure(this.#again, time);
   }
 
   #wake(now: number): void {

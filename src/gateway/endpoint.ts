@@ -83,7 +83,6 @@ export class EndpointState implements Slotted {
   refused(now: number): void {
     this.suspectUntil = now + Math.min(MAX_SUSPECT_MS, SUSPECT_MS * 2 ** Math.min(this.#failures, 10));
     this.#failures++;
-    for (const backend of this.backends) backend.lookAgainAt(this.suspectUntil);
   }
 
   accepted(): void {

@@ -201,6 +201,29 @@ for (const transport of transports) {
     assert.equal(again, true);
   });
 
+  test(`${transport}: requests that were refused together are all tried again`, async () => {
+    const port = await closedPort();
+    await using rig = await startRig(transport);
+    routeTo(rig, []);
+    using first = new RawClient(rig.port);
+    using second = new RawClient(rig.port);
+    first.write(get('/first'));
+    second.write(get('/second'));
+    await eventually(() => backend(rig).queuedCount === 2, 'both wait');
+    // Both get the endpoint before either hears that it refuses.
+    routeTo(rig, [port]);
+    assert.equal(backend(rig).queuedCount, 0);
+    await eventually(() => backend(rig).queuedCount === 2, 'both were refused');
+    const server = createServer((request, response) => response.end(`served ${request.url}`));
+    await listening(server, port);
+    try {
+      await Promise.all([first.has('served /first'), second.has('served /second')]);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   test(`${transport}: an endpoint that was only waited for serves again when it comes back`, async () => {
     await using app = await rawApp(answering(() => ok('served')));
     await using rig = await startRig(transport);
