@@ -33,8 +33,20 @@ export function resolvePort(container: Container, port: number | string): number
   return ports.find((p) => p.name === port)?.containerPort;
 }
 
-/** Never rejects. */
+/** Never rejects: what a pod asks for may be what no client can send, and a driver may be closing. */
 export async function attempt(
+  action: ProbeAction,
+  target: ProbeTarget,
+  timeoutMs: number,
+): Promise<ProbeFailure> {
+  try {
+    return await attemptAction(action, target, timeoutMs);
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+async function attemptAction(
   action: ProbeAction,
   target: ProbeTarget,
   timeoutMs: number,
@@ -94,7 +106,7 @@ function attemptHttp(
     const secure = action.scheme?.toUpperCase() === 'HTTPS';
     const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.33', accept: '*/*' };
     for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
-    const path = action.path?.startsWith('/') ? action.path : `/${action.path ?? ''}`;
+    const path = requestPath(action.path ?? '');
     const where = `${secure ? 'https' : 'http'}://${host}:${port}${path}`;
     // The certificate is the pod's own business: a probe asks whether it answers (kubelet does not verify either).
     const call = (secure ? httpsRequest : httpRequest)(
@@ -126,6 +138,12 @@ function attemptHttp(
     call.on('error', (error) => settle(`Get "${where}": ${describe(error)}`));
     call.end();
   });
+}
+
+/** What may not stand in a request line is escaped, as Go's client does. */
+function requestPath(path: string): string {
+  const escaped = path.replace(/[^\x21-\x7e]+/g, (text) => encodeURIComponent(text));
+  return escaped.startsWith('/') ? escaped : `/${escaped}`;
 }
 
 const serving = 1;

@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { KnapsackError } from '../../base/errors.ts';
 
-/** A word for the shell. */
+/** A word for the shell. In scripts of {@link Shell} it may hold newlines. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
@@ -29,8 +29,21 @@ export interface ShellResult {
   readonly output: string;
 }
 
+const newlineName = 'knapsack_newline';
 /** Reads lines and runs each in the background; a job's parent exits at once, so that init reaps it. */
-const loop = 'while IFS= read -r line; do ( eval "$line" & ); done';
+const loop = [
+  `${newlineName}=$(printf '\\nx')`,
+  `${newlineName}=\${${newlineName}%x}`,
+  'while IFS= read -r line; do ( eval "$line" & ); done',
+].join('; ');
+
+/**
+ * The script as one line; its newlines are all inside words that {@link quote} made. They come from users (a probe's
+ * `sh -c` with several lines), and what the shell took for a second line would run on this machine, as root.
+ */
+function inOneLine(script: string): string {
+  return script.replaceAll('\n', `'"$${newlineName}"'`);
+}
 
 export class Shell {
   readonly #dir: string;
@@ -86,12 +99,12 @@ export class Shell {
     return child;
   }
 
-  /** Runs a script of one line and forgets it. */
+  /** Runs a script, of one line but for the words in it, and forgets it. */
   launch(script: string): void {
-    this.#process().stdin.write(`${script}\n`);
+    this.#process().stdin.write(`${inOneLine(script)}\n`);
   }
 
-  /** Runs a script of one line to its end. Throws NODE_RUNTIME_FAILED when the shell itself dies. */
+  /** Runs such a script to its end. Throws NODE_RUNTIME_FAILED when the shell itself dies. */
   async run(script: string, keepOutput = false): Promise<ShellResult> {
     const id = `c${process.pid}-${this.#next++}`;
     const file = join(this.#dir, `${id}.out`);

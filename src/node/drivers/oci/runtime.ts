@@ -40,6 +40,8 @@ export interface LaunchOptions {
 
 /** Most of a command's output that is kept, bytes. */
 const maxExecOutput = 64 * 1024;
+/** How long the end of a command's output is waited for once its time is up, seconds. */
+const pipeGraceSeconds = 0.5;
 
 /** Escapes a path for an overlay mount option. */
 function overlayPath(path: string): string {
@@ -137,15 +139,21 @@ export class OciRuntime {
     command: readonly string[],
     options: ExecOptions,
   ): Promise<ExecResult> {
-    const codeFile = join(this.#tmp, `exec-${process.pid}-${this.#next++}`);
+    const files = join(this.#tmp, `exec-${process.pid}-${this.#next++}`);
+    const [codeFile, pidFile] = [`${files}.code`, `${files}.pid`];
     const seconds = Math.max(0.001, options.timeoutMs / 1000);
-    const exec = `${this.#base('/dev/null')} exec ${quote(id)} ${command.map(quote).join(' ')}`;
-    const timed = `( ${this.#join(group)} && exec timeout -s KILL ${seconds} ${exec} )`;
-    const script = `{ ${timed}; echo $? >${quote(codeFile)}; } 2>&1 | head -c ${maxExecOutput}`;
+    const exec = `${this.#base('/dev/null')} exec --pid-file ${quote(pidFile)} ${quote(id)} ${command.map(quote).join(' ')}`;
+    const timed = `( ${this.#join(group)} && exec timeout -s KILL ${seconds} ${exec} ); code=$?`;
+    // The runtime dies without what it started in the container, which would stay there, one more for each probe.
+    const kill = `[ $code != 137 ] || { pid=$(cat ${quote(pidFile)}); kill -s KILL -- -$pid $pid; } 2>/dev/null`;
+    // What is beyond the cap is read all the same: nobody ends for talking much. And nobody who keeps the pipe open, in
+    // the background of the container, holds this up for longer than the command might have taken.
+    const capped = `timeout -s KILL ${seconds + pipeGraceSeconds} sh -c ${quote(`head -c ${maxExecOutput}; exec cat >/dev/null`)}`;
+    const script = `{ ${timed}; ${kill}; echo $code >${quote(codeFile)}; } 2>&1 | ${capped}`;
     const begun = performance.now();
     const { output } = await this.#shell.run(script, true);
     const code = existsSync(codeFile) ? Number(readFileSync(codeFile, 'latin1').trim()) : 137;
-    rmSync(codeFile, { force: true });
+    for (const file of [codeFile, pidFile]) rmSync(file, { force: true });
     const timedOut = code === 137 && performance.now() - begun >= options.timeoutMs;
     return { exitCode: timedOut ? undefined : code, output };
   }
