@@ -142,6 +142,6 @@ COMMIT
       programs: { nft: undefined, iptables: undefined },
       log: silentLogger,
     });
-    assert.match((await outbound.open()) ?? '', /cannot reach other machines: install nftables/);
+    assert.match((await outbound.open(place.subnet)) ?? '', /cannot reach other machines: install nftables/);
   });
 });

@@ -22,7 +22,7 @@ import { makeBundle } from './bundle.ts';
 import { OciContainer } from './container.ts';
 import { namespaceSetup } from './detect.ts';
 import type { FirewallPrograms } from './firewall.ts';
-import { choosePrefix, PodNetwork } from './network.ts';
+import { PodNetwork } from './network.ts';
 import { Outbound } from './outbound.ts';
 import { HostResolver } from './resolv-conf.ts';
 import { RunDir } from '../run-dir.ts';
@@ -47,7 +47,6 @@ export interface OciDriverOptions {
 export class OciDriver implements Driver {
   readonly name = 'oci';
   readonly runtimeVersion: string;
-  readonly hostAddress: string;
   readonly #cgroups: Cgroups;
   readonly #network: PodNetwork;
   readonly #outbound: Outbound;
@@ -69,16 +68,15 @@ export class OciDriver implements Driver {
     const tmp = this.#runDir.path;
     this.#hostShell = new Shell({ dir: tmp, privateMounts: false });
     this.#mountShell = new Shell({ dir: tmp, privateMounts: true, setup: namespaceSetup() });
-    this.#network = new PodNetwork(this.#hostShell, tag, choosePrefix(tag, `kns${tag}`));
+    this.#network = new PodNetwork(this.#hostShell, tag);
     this.#outbound = new Outbound({
       shell: this.#hostShell,
-      place: { tag, bridge: this.#network.bridge, subnet: this.#network.subnet },
+      place: { tag, bridge: this.#network.bridge },
       programs: options.firewall,
       log,
     });
     this.#resolver = new HostResolver(log);
     this.#runtime = new OciRuntime(program, this.#mountShell, join(dir, 'state'), tmp);
-    this.hostAddress = this.#network.gateway;
     for (const name of ['', 'cgroup-view', ...readControllers()]) {
       mkdirSync(join(dir, name === '' || name === 'cgroup-view' ? name : `cgroup-view/${name}`), {
         recursive: true,
@@ -90,6 +88,11 @@ export class OciDriver implements Driver {
     return this.#reason;
   }
 
+  /** Known once the driver is open. */
+  get hostAddress(): string {
+    return this.#network.gateway;
+  }
+
   /**
    * Makes the bridge and its way out and starts the shells, so that the first pod does not wait for them. Throws
    * NODE_NETWORK_FAILED. Not needed to sweep and close.
@@ -98,7 +101,10 @@ export class OciDriver implements Driver {
     this.#resolver.own();
     // In this order: where there is no bridge, nothing else is to be undone.
     await this.#network.ensureBridge();
-    const [problem] = await Promise.all([this.#outbound.open(), this.#mountShell.run(':')]);
+    const [problem] = await Promise.all([
+      this.#outbound.open(this.#network.subnet),
+      this.#mountShell.run(':'),
+    ]);
     if (problem !== undefined) this.#reason += `; ${problem}`;
   }
 

@@ -3,42 +3,58 @@
  * each other and this machine, and are reached from it; the way to other machines is `outbound.ts`'s.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { KnapsackError } from '../../../base/errors.ts';
 import { quote, type Shell } from '../shell.ts';
+import {
+  choosePrefix,
+  mustYield,
+  parseRoutes,
+  prefixOf,
+  type Route,
+  type Surroundings,
+} from './address-range.ts';
 
 const netnsDir = '/run/netns';
-/** Second octets of 10.0.0.0/8 that are seldom in use. */
-const firstOctet = 128;
-const octets = 120;
 /** Host numbers of a /16 that pods get; the first is the bridge. */
 const firstHost = 2;
 const lastHost = 65_533;
+/** How often another range is tried when somebody took the same one at the same moment. */
+const rangeTries = 8;
 
 export class PodNetwork {
   readonly bridge: string;
-  /** Address of the bridge: this machine, seen from pods. */
-  readonly gateway: string;
-  /** Of every pod, `10.x.0.0/16`. */
-  readonly subnet: string;
   readonly #shell: Shell;
   readonly #tag: string;
-  readonly #prefix: string;
+  /** `10.x`; rests once it was found. */
+  #prefix: string | undefined;
   readonly #used = new Set<string>();
   #next = firstHost;
   #ready: Promise<void> | undefined;
 
-  constructor(shell: Shell, tag: string, prefix: string) {
+  constructor(shell: Shell, tag: string) {
     this.#shell = shell;
     this.#tag = tag;
-    this.#prefix = prefix;
     this.bridge = `kns${tag}`;
-    this.gateway = `${prefix}.0.1`;
-    this.subnet = `${prefix}.0.0/16`;
   }
 
-  /** Makes the bridge, once. */
+  get #range(): string {
+    if (this.#prefix === undefined) throw new Error('the network of pods has not been opened');
+    return this.#prefix;
+  }
+
+  /** Address of the bridge: this machine, seen from pods. Known once the bridge was made, as is the subnet. */
+  get gateway(): string {
+    return `${this.#range}.0.1`;
+  }
+
+  /** Of every pod, `10.x.0.0/16`. */
+  get subnet(): string {
+    return `${this.#range}.0.0/16`;
+  }
+
+  /** Makes the bridge, once. A bridge that is there keeps its range. Throws NODE_NETWORK_FAILED. */
   ensureBridge(): Promise<void> {
     this.#ready ??= this.#makeBridge().catch((error: unknown) => {
       this.#ready = undefined;
@@ -48,10 +64,38 @@ export class PodNetwork {
   }
 
   async #makeBridge(): Promise<void> {
-    const { bridge, gateway } = this;
-    const add = batch([`link add ${bridge} type bridge`, `addr add ${gateway}/16 dev ${bridge}`]);
-    const script = `{ ip link show ${bridge} >/dev/null 2>&1 || ${add}; } && ip link set ${bridge} up`;
-    await this.#ip(script, `bridge ${bridge}`);
+    const { bridge } = this;
+    for (let tries = 0; tries < rangeTries; tries++) {
+      const wanted = this.#prefix ?? choosePrefix(this.#tag, lookAround(bridge));
+      const prefix = await this.#addBridge(wanted);
+      if (!mustYield(prefix, bridge, readRoutes())) {
+        this.#prefix ??= prefix;
+        if (prefix === this.#prefix) return;
+      }
+      await this.#ip(`ip -4 addr flush dev ${bridge}`, `bridge ${bridge}`);
+      if (this.#prefix !== undefined) break;
+    }
+    throw new KnapsackError(
+      'NODE_NETWORK_FAILED',
+      `bridge ${bridge}: another interface has its address range, so it gets no traffic; a restart finds another one`,
+    );
+  }
+
+  /** Returns the range that the bridge has: its own when it was there with one, or else the one that is wanted. */
+  async #addBridge(wanted: string): Promise<string> {
+    const { bridge } = this;
+    const show = `ip -4 -o addr show dev ${bridge}`;
+    const address = `addr add ${wanted}.0.1/16 dev ${bridge}`;
+    const up = `link set ${bridge} up`;
+    const script = [
+      `if ip link show ${bridge} >/dev/null 2>&1`,
+      `then { ${show} | grep -q 'inet 10\\.[0-9]*\\.0\\.1/16' || ${batch([address])}; } && ${batch([up])}`,
+      // The kernel routes the range from the moment that the bridge is up.
+      `else ${batch([`link add ${bridge} type bridge`, address, up])}`,
+      `fi && ${show}`,
+    ].join('; ');
+    const output = await this.#ip(script, `bridge ${bridge}`, true);
+    return prefixOf(output) ?? wanted;
   }
 
   netnsName(uid: string): string {
@@ -65,7 +109,7 @@ export class PodNetwork {
 
   /** Whether the namespace of a pod still exists, with the address that it had. */
   adopt(uid: string, ip: string): boolean {
-    if (!ip.startsWith(`${this.#prefix}.`) || !existsSync(`${netnsDir}/${this.netnsName(uid)}`)) return false;
+    if (!ip.startsWith(`${this.#range}.`) || !existsSync(`${netnsDir}/${this.netnsName(uid)}`)) return false;
     this.#used.add(ip);
     return true;
   }
@@ -94,6 +138,8 @@ export class PodNetwork {
       await this.#ip(`${outside} && ${inside}`, `network of pod ${uid}`);
     } catch (error) {
       await this.detach(uid, ip);
+      // Somebody may have removed the bridge: the next try looks.
+      this.#ready = undefined;
       throw error;
     }
     return ip;
@@ -120,9 +166,10 @@ export class PodNetwork {
     this.#ready = undefined;
   }
 
-  async #ip(script: string, what: string): Promise<void> {
-    const { code, output } = await this.#shell.run(script);
+  async #ip(script: string, what: string, keepOutput = false): Promise<string> {
+    const { code, output } = await this.#shell.run(script, keepOutput);
     if (code !== 0) throw new KnapsackError('NODE_NETWORK_FAILED', `${what}: ${output.trim()}`);
+    return output;
   }
 
   /** Goes round, so that an address rests before another pod gets it. */
@@ -130,7 +177,7 @@ export class PodNetwork {
     for (let tries = 0; tries <= lastHost; tries++) {
       const host = this.#next;
       this.#next = host >= lastHost ? firstHost : host + 1;
-      const ip = `${this.#prefix}.${host >> 8}.${host & 255}`;
+      const ip = `${this.#range}.${host >> 8}.${host & 255}`;
       if ((host & 255) === 255 || (host & 255) === 0 || this.#used.has(ip)) continue;
       this.#used.add(ip);
       return ip;
@@ -143,24 +190,13 @@ function batch(lines: readonly string[], options = ''): string {
   return `printf '%s\\n' ${lines.map(quote).join(' ')} | ip ${options} -batch -`;
 }
 
-/**
- * `10.x` for this data directory: the same at each start while it is free, another where this machine has an interface
- * in it already.
- */
-export function choosePrefix(tag: string, bridge: string): string {
-  const addresses = Object.entries(networkInterfaces())
-    .filter(([name]) => name !== bridge)
-    .flatMap(([, list]) => list ?? [])
-    .map(({ address }) => address);
-  const own = networkInterfaces()[bridge]?.find(({ family }) => family === 'IPv4')?.address;
-  if (own) return own.split('.').slice(0, 2).join('.');
-  const start = Number.parseInt(tag.slice(0, 6), 16);
-  for (let i = 0; i < octets; i++) {
-    const prefix = `10.${firstOctet + ((start + i) % octets)}`;
-    if (!addresses.some((address) => address.startsWith(`${prefix}.`))) return prefix;
-  }
-  throw new KnapsackError(
-    'NODE_NETWORK_FAILED',
-    'no free address range for pods in 10.128.0.0 to 10.247.0.0',
+function lookAround(bridge: string): Surroundings {
+  const addresses = Object.entries(networkInterfaces()).map(
+    ([name, list]) => [name, (list ?? []).map(({ address }) => address)] as const,
   );
+  return { bridge, routes: readRoutes(), addresses: new Map(addresses) };
+}
+
+function readRoutes(): Route[] {
+  return parseRoutes(readFileSync('/proc/net/route', 'latin1'));
 }

@@ -23,14 +23,14 @@ const lockWait = 5;
 
 export interface OutboundOptions {
   readonly shell: Shell;
-  readonly place: FirewallPlace;
+  readonly place: Omit<FirewallPlace, 'subnet'>;
   readonly programs: FirewallPrograms;
   readonly log: Logger;
 }
 
 export class Outbound {
   readonly #shell: Shell;
-  readonly #place: FirewallPlace;
+  readonly #place: Omit<FirewallPlace, 'subnet'>;
   readonly #programs: FirewallPrograms;
   readonly #log: Logger;
 
@@ -42,10 +42,11 @@ export class Outbound {
   }
 
   /**
-   * Puts exactly one set of rules in place, also after a crash. Returns why pods cannot reach other machines, for
-   * people, or undefined when they can. Throws only when the shell dies.
+   * Puts exactly one set of rules in place, also after a crash. Returns why pods, whose addresses are `subnet`, cannot
+   * reach other machines, for people, or undefined when they can. Throws only when the shell dies.
    */
-  async open(): Promise<string | undefined> {
+  async open(subnet: string): Promise<string | undefined> {
+    const place = { ...this.#place, subnet };
     const cannot = 'pods cannot reach other machines';
     if (this.#programs.nft === undefined && !this.#programs.iptables) {
       return `${cannot}: install nftables or iptables (Debian: apt-get install nftables)`;
@@ -53,14 +54,14 @@ export class Outbound {
     const firewall = await this.#inspect();
     const failures: string[] = [];
     for (const program of decidePrograms(firewall, this.#programs)) {
-      const { code, output } = await this.#shell.run(this.#replace(program, firewall));
+      const { code, output } = await this.#shell.run(this.#replace(program, place, firewall));
       if (code !== 0) {
         failures.push(`${program}: ${output.trim()}`);
         continue;
       }
       const closed = this.#enableForwarding();
       if (closed !== undefined) return `${cannot}: ${closed}`;
-      this.#log.info({ program, ...this.#place }, 'pods reach other machines under the address of this one');
+      this.#log.info({ program, ...place }, 'pods reach other machines under the address of this one');
       return blockedBy(firewall, program, this.#place.bridge);
     }
     return `${cannot}: ${failures.join('; ')}`;
@@ -89,13 +90,13 @@ export class Outbound {
   }
 
   /** One script: the rules, and what another program left of an earlier run. */
-  #replace(program: FirewallProgram, firewall: Firewall): string {
+  #replace(program: FirewallProgram, place: FirewallPlace, firewall: Firewall): string {
     if (program === 'nft') {
-      const stale = this.#iptables(makeIptablesRemoval(this.#place.tag, firewall));
-      return [this.#nft(makeNftRules(this.#place)), ...stale].join(' && ');
+      const stale = this.#iptables(makeIptablesRemoval(place.tag, firewall));
+      return [this.#nft(makeNftRules(place)), ...stale].join(' && ');
     }
-    const stale = firewall.hasTable ? [this.#nft(makeNftRemoval(this.#place.tag))] : [];
-    return [...this.#iptables(makeIptablesRules(this.#place, firewall)), ...stale].join(' && ');
+    const stale = firewall.hasTable ? [this.#nft(makeNftRemoval(place.tag))] : [];
+    return [...this.#iptables(makeIptablesRules(place, firewall)), ...stale].join(' && ');
   }
 
   #removal(firewall: Firewall): string[] {

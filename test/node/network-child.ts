@@ -1,0 +1,87 @@
+/**
+ * Platforms of one machine, run in a network namespace of its own. Argument: what happens. Prints the ranges of their
+ * pods as JSON.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PodNetwork } from '../../src/node/drivers/oci/network.ts';
+import { Shell } from '../../src/node/drivers/shell.ts';
+import { waitFor } from '../support/wait.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'knapsack-network-'));
+const shell = new Shell({ dir, privateMounts: false });
+/** Their hashes begin at the same range. */
+const tags = ['00000001', '00000002', '00000003', '00000004', '00000005', '00000006'];
+const [one, two] = tags.map((tag) => () => new PodNetwork(shell, tag)) as [
+  () => PodNetwork,
+  () => PodNetwork,
+];
+
+function ip(command: string): void {
+  execFileSync('ip', command.split(' '));
+}
+
+async function subnetOf(network: PodNetwork): Promise<string> {
+  await network.ensureBridge();
+  return network.subnet;
+}
+
+/** As a bridge is when the last pod has gone. */
+async function loseCarrier({ bridge }: PodNetwork): Promise<void> {
+  ip('link add pod0 type veth peer name pod1');
+  ip(`link set pod0 master ${bridge} up`);
+  ip('link set pod1 up');
+  ip('link del pod0');
+  await waitFor('the bridge not to run', () => networkInterfaces()[bridge] === undefined);
+}
+
+const scenarios: Record<string, () => Promise<string[]>> = {
+  async idle() {
+    const first = one();
+    const before = await subnetOf(first);
+    await loseCarrier(first);
+    // The same data directory after a restart, and another one.
+    return [before, await subnetOf(one()), await subnetOf(two())];
+  },
+  async down() {
+    const first = one();
+    ip('link add other type bridge');
+    ip('addr add 10.128.0.1/16 dev other');
+    ip('link set other up');
+    const before = await subnetOf(first);
+    ip(`link set ${first.bridge} down`);
+    ip('link del other');
+    return [before, await subnetOf(one())];
+  },
+  async together() {
+    return Promise.all(tags.map((tag) => subnetOf(new PodNetwork(shell, tag))));
+  },
+  async late() {
+    const first = one();
+    await subnetOf(first);
+    ip(`link set ${first.bridge} down`);
+    ip('link add other type bridge');
+    ip('addr add 10.128.0.1/16 dev other');
+    ip('link set other up');
+    return [await subnetOf(one())];
+  },
+  async removed() {
+    const first = one();
+    const before = await subnetOf(first);
+    ip(`link del ${first.bridge}`);
+    await first.attach('pod').then(
+      (address) => Promise.reject(new Error(`attached at ${address} without a bridge`)),
+      () => undefined,
+    );
+    const address = await first.attach('pod');
+    await first.detach('pod', address);
+    return [before, await subnetOf(first)];
+  },
+};
+
+const result = await scenarios[process.argv[2] ?? '']?.();
+await shell.close();
+rmSync(dir, { recursive: true });
+console.log(JSON.stringify(result));
