@@ -12,8 +12,8 @@ import { ProtobufReader } from './protobuf-reader.ts';
 
 type Members = Record<string, unknown>;
 
-/** Deeper nesting than any Kubernetes type has; a body that exceeds it is hostile. */
-const maxDepth = 64;
+/** Deeper nesting than any Kubernetes type or sensible schema of a custom resource has; a body beyond it is hostile. */
+const maxDepth = 256;
 
 const magic = Buffer.from('k8s\0');
 
@@ -60,8 +60,15 @@ function typeName(apiVersion: string, kind: string): string | undefined {
 function decodeMessage(reader: ProtobufReader, type: string, depth: number): unknown {
   if (depth > maxDepth) throw new Error('the message is nested too deeply');
   const special = specialTypes[type];
-  if (special) return special(reader);
-  const fields = protobufType(type);
+  if (special) return special(reader, depth);
+  return decodeMembers(reader, protobufType(type), depth);
+}
+
+function decodeMembers(
+  reader: ProtobufReader,
+  fields: ReadonlyMap<number, ProtobufField>,
+  depth: number,
+): Members {
   const out: Members = {};
   while (reader.more()) {
     const { number, wire } = reader.tag();
@@ -220,13 +227,34 @@ function decodeRaw(reader: ProtobufReader): unknown {
   return JSON.parse(text(raw)) as unknown;
 }
 
+type SpecialType = (reader: ProtobufReader, depth: number) => unknown;
+
+/** `JSONSchemaPropsOr…`: a schema at `schemaNumber`, or else what the field at `number` holds; JSON has it bare. */
+function schemaOr(schemaNumber: number, number: number, other: Partial<ProtobufField>): SpecialType {
+  const plain = { form: 'single', scalar: undefined, type: '', keepsZero: true } as const;
+  const fields = new Map<number, ProtobufField>([
+    [schemaNumber, { ...plain, name: 'schema', type: schemaProps }],
+    [number, { ...plain, name: 'other', ...other }],
+  ]);
+  return (reader, depth) => {
+    const members = decodeMembers(reader, fields, depth);
+    return members['schema'] ?? members['other'];
+  };
+}
+
+const schemaProps = 'apiextensions.v1.JSONSchemaProps';
+
 /** Types whose JSON form is not their members (custom marshalling in Go). */
-const specialTypes: { readonly [type: string]: ((reader: ProtobufReader) => unknown) | undefined } = {
+const specialTypes: { readonly [type: string]: SpecialType | undefined } = {
   'meta.v1.Time': (reader) => decodeTime(reader, 0),
   'meta.v1.MicroTime': (reader) => decodeTime(reader, 6),
   'api.resource.Quantity': (reader) => text(readNumbered(reader).get(1)) || '0',
   'runtime.RawExtension': decodeRaw,
   'meta.v1.FieldsV1': decodeRaw,
+  'apiextensions.v1.JSON': decodeRaw,
+  'apiextensions.v1.JSONSchemaPropsOrBool': schemaOr(2, 1, { scalar: 'bool' }),
+  'apiextensions.v1.JSONSchemaPropsOrArray': schemaOr(1, 2, { form: 'list', type: schemaProps }),
+  'apiextensions.v1.JSONSchemaPropsOrStringArray': schemaOr(1, 2, { form: 'list', scalar: 'string' }),
   'util.intstr.IntOrString': (reader) => {
     const parts = readNumbered(reader);
     return count(parts.get(1)) === 1 ? text(parts.get(3)) : count(parts.get(2));

@@ -44,6 +44,14 @@ describe('protobuf bodies', () => {
     });
   }
 
+  it('reads a CustomResourceDefinition as a Go program of client-go encodes it', () => {
+    const text = readFileSync(new URL('fixtures/client-go-crd.json', import.meta.url), 'utf8');
+    const { body, object } = JSON.parse(text) as { body: string; object: Record<string, unknown> };
+    const decoded = decodeKubernetesProtobuf(Buffer.from(body, 'base64'));
+    assert.deepEqual(decoded['spec'], object['spec']);
+    assert.deepEqual(decoded['kind'], 'CustomResourceDefinition');
+  });
+
   it('keeps zeros that mean something and drops those that Go always sends', () => {
     const spec = Buffer.concat([integer(1, 0), integer(5, 0), integer(7, 0), field(4, '')]);
     const object = decodeKubernetesProtobuf(envelope('apps/v1', 'Deployment', field(2, spec)));
