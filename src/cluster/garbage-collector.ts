@@ -18,6 +18,7 @@ import {
   judge,
   orphanFinalizer,
   orphansDependents,
+  ownersInCircle,
   waitsForDependents,
   type OwnerState,
 } from './garbage-decisions.ts';
@@ -155,6 +156,13 @@ export class GarbageCollector {
     );
   }
 
+  /** Those that keep an owner from going and wait for their own dependents. */
+  #waitingDependents(owner: string): string[] {
+    return this.#dependents(owner)
+      .filter(({ object }) => blocks(object, owner) && waitsForDependents(object))
+      .map(({ uid }) => uid);
+  }
+
   #pump(): void {
     if (!this.#started) return;
     while (this.#running.size < concurrency) {
@@ -195,7 +203,10 @@ export class GarbageCollector {
       // Each dependent sees for itself that this owner waits, and goes; the last one brings us back here.
       if (!dependents.some((item) => blocks(item.object, uid))) {
         await this.#dropFinalizer(def, object, foregroundFinalizer);
+        return;
       }
+      const owners = ownersInCircle(object, (owner) => this.#waitingDependents(owner));
+      if (owners.size > 0) await this.#unblock(def, object, owners);
       return;
     }
     const refs = object.metadata.ownerReferences ?? [];
@@ -251,6 +262,14 @@ export class GarbageCollector {
   async #release(def: ResourceDef, object: KubeObject, uids: readonly string[]): Promise<void> {
     const left = (object.metadata.ownerReferences ?? []).filter((ref) => !uids.includes(ref.uid));
     await this.#patchMetadata(def, object, { ownerReferences: left.length > 0 ? left : null });
+  }
+
+  /** The object goes on waiting for its dependents, but these owners need not wait for it any more. */
+  async #unblock(def: ResourceDef, object: KubeObject, owners: ReadonlySet<string>): Promise<void> {
+    const ownerReferences = object.metadata.ownerReferences?.map((ref) =>
+      owners.has(ref.uid) ? { ...ref, blockOwnerDeletion: false } : ref,
+    );
+    await this.#patchMetadata(def, object, { ownerReferences });
   }
 
   async #dropFinalizer(def: ResourceDef, object: KubeObject, finalizer: string): Promise<void> {

@@ -58,3 +58,29 @@ export function blocks(dependent: KubeObject, ownerUid: string): boolean {
     dependent.metadata.ownerReferences?.some((ref) => ref.uid === ownerUid && ref.blockOwnerDeletion) ?? false
   );
 }
+
+/**
+ * Owners that an object and others keep in a circle: all of them wait in a foreground deletion for one that waits for
+ * the next, so none would ever go. Gives the uids of those among its own owners that lie behind it on such a circle;
+ * letting them go first breaks it. `waitingDependents`: the uids of the objects that block an object's deletion and wait
+ * for dependents themselves. Upstream guesses a circle from the first two of its members and may let owners go early
+ * that are on none.
+ */
+export function ownersInCircle(
+  object: KubeObject,
+  waitingDependents: (uid: string) => readonly string[],
+): ReadonlySet<string> {
+  const { uid = '', ownerReferences = [] } = object.metadata;
+  const found = new Set<string>();
+  if (!waitsForDependents(object) || !ownerReferences.some((ref) => ref.blockOwnerDeletion)) return found;
+  const reached = new Set<string>();
+  for (const next = [uid]; next.length > 0;) {
+    for (const dependent of waitingDependents(next.pop() ?? '')) {
+      if (reached.has(dependent)) continue;
+      reached.add(dependent);
+      next.push(dependent);
+    }
+  }
+  for (const ref of ownerReferences) if (ref.blockOwnerDeletion && reached.has(ref.uid)) found.add(ref.uid);
+  return found;
+}

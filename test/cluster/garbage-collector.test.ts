@@ -4,7 +4,7 @@ import type { KubeObject, OwnerReference } from '../../src/api/object.ts';
 import { configMaps, secrets } from '../../src/api/kubernetes/core.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import { deployments, replicaSets } from '../../src/api/kubernetes/workloads.ts';
-import { judge } from '../../src/cluster/garbage-decisions.ts';
+import { judge, ownersInCircle } from '../../src/cluster/garbage-decisions.ts';
 import { isNotFound } from '../../src/kube/api-error.ts';
 import { waitFor } from '../support/wait.ts';
 import { makeDeployment, startTestCluster, type TestCluster } from './support.ts';
@@ -49,6 +49,32 @@ describe('what becomes of an object', () => {
   });
   it('stays when it does not block its owner', () => {
     assert.deepEqual(judge(object(), [{ ref: ref('a'), owner: waitingOwner }], false), { action: 'keep' });
+  });
+});
+
+describe('owners in a circle', () => {
+  /** `edges`: object → what blocks its deletion and waits itself. */
+  const owners = (metadata: Partial<KubeObject['metadata']>, edges: Record<string, string[]>): string[] => [
+    ...ownersInCircle(
+      { ...waitingOwner, metadata: { ...waitingOwner.metadata, ...metadata } },
+      (uid) => edges[uid] ?? [],
+    ),
+  ];
+  it('are found behind any number of others', () => {
+    assert.deepEqual(owners({ uid: 'a', ownerReferences: [ref('a', true)] }, { a: ['a'] }), ['a']);
+    const edges = { a: ['b'], b: ['c', 'd'], c: ['a'], d: [] };
+    assert.deepEqual(owners({ uid: 'a', ownerReferences: [ref('c', true), ref('x', true)] }, edges), ['c']);
+  });
+  it('are not there while one on the way does not wait', () => {
+    const edges = { a: ['b'], b: [] };
+    assert.deepEqual(owners({ uid: 'a', ownerReferences: [ref('c', true)] }, edges), []);
+  });
+  it('are not those whose deletion the object does not block', () => {
+    assert.deepEqual(owners({ uid: 'a', ownerReferences: [ref('b')] }, { a: ['b'], b: ['a'] }), []);
+  });
+  it('are not the owners of a circle further down', () => {
+    const edges = { a: ['b'], b: ['c'], c: ['b'] };
+    assert.deepEqual(owners({ uid: 'a', ownerReferences: [ref('x', true)] }, edges), []);
   });
 });
 
@@ -153,5 +179,29 @@ describe('garbage collection', () => {
     });
     await cluster.client.delete(configMaps, { namespace: 'default', name: 'owner' });
     await waitFor('the kept one to follow its owner', async () => (await names()) === 'foreign');
+  });
+
+  it('ends the deletion of objects that own each other in a circle, in the foreground', async () => {
+    const namespace = 'default';
+    const names = ['circle-a', 'circle-b', 'circle-c'];
+    const base = { apiVersion: 'v1', kind: 'Secret' };
+    const made = await Promise.all(
+      names.map((name) => cluster.client.create(secrets, { ...base, metadata: { name, namespace } })),
+    );
+    for (const [index, name] of names.entries()) {
+      const owner = made[(index + 1) % names.length]?.metadata;
+      const reference = { ...base, name: owner?.name ?? '', uid: owner?.uid ?? '', blockOwnerDeletion: true };
+      const body = { metadata: { ownerReferences: [reference] } };
+      await cluster.client.patch(secrets, { namespace, name }, { type: 'merge', body });
+    }
+    await cluster.client.delete(
+      secrets,
+      { namespace, name: 'circle-a' },
+      { propagationPolicy: 'Foreground' },
+    );
+    await waitFor('the circle to go', async () => {
+      const { items } = await cluster.client.list(secrets, { namespace });
+      return items.every(({ metadata }) => !names.includes(metadata.name));
+    });
   });
 });
