@@ -23,7 +23,7 @@ import { claimNameOf, type Container, type Pod } from '../api/pods.ts';
 import { KnapsackError } from '../base/errors.ts';
 import type { ContainerMount } from './drivers/driver.ts';
 import { expand } from './environment.ts';
-import { relativeComponents, resolveInside } from './safe-path.ts';
+import { pathInside, relativeComponents } from './safe-path.ts';
 
 type Volume = KubernetesTypes['core.v1.Volume'];
 type HostPath = KubernetesTypes['core.v1.HostPathVolumeSource'];
@@ -131,20 +131,22 @@ export class PodVolumes {
     return this.#memoryDir;
   }
 
-  /** The mounts of one container. */
+  /**
+   * The mounts of one container. Directories of sub-paths are made. Throws NODE_CONTAINER_CONFIG or NODE_VOLUME_UNSAFE.
+   */
   mountsOf(container: Container, env: ReadonlyMap<string, string>): ContainerMount[] {
     return (container.volumeMounts ?? []).map((mount) => {
-      const root = this.#paths.get(mount.name);
-      if (root === undefined) {
+      const source = this.#paths.get(mount.name);
+      if (source === undefined) {
         throw new KnapsackError('NODE_CONTAINER_CONFIG', `volume "${mount.name}" of a mount does not exist`);
       }
-      const subPath = mount.subPathExpr ? expand(mount.subPathExpr, env) : (mount.subPath ?? '');
-      relativeComponents(subPath);
       const volume = this.#pod.spec?.volumes?.find((v) => v.name === mount.name);
-      const source =
-        subPath === '' ? root : resolveInside(root, subPath, { create: !volume || !hasFiles(volume) });
-      const readOnly = mount.readOnly ?? volume?.persistentVolumeClaim?.readOnly ?? false;
-      return { source, destination: mount.mountPath, readOnly };
+      const isWritten = volume !== undefined && hasFiles(volume);
+      const subPath = mount.subPathExpr ? expand(mount.subPathExpr, env) : (mount.subPath ?? '');
+      if (subPath !== '') prepareSubPath(source, subPath, !isWritten);
+      // A container must not lead the agent, which writes these files as root, astray (CVE-2017-1002102).
+      const readOnly = isWritten || (mount.readOnly ?? volume?.persistentVolumeClaim?.readOnly ?? false);
+      return { source, ...(subPath === '' ? {} : { subPath }), destination: mount.mountPath, readOnly };
     });
   }
 
@@ -162,6 +164,12 @@ export function sweepMemoryVolumes(memoryTag: string, livePodUids: ReadonlySet<s
     if (!livePodUids.has(uid)) rmSync(join(dir, uid), { recursive: true, force: true });
   }
   if (livePodUids.size === 0) rmSync(dir, { recursive: true, force: true });
+}
+
+/** Says early what is wrong with a sub-path, and makes its directories as open to others as the volume is. */
+function prepareSubPath(root: string, subPath: string, create: boolean): void {
+  relativeComponents(subPath);
+  pathInside(root, subPath, create ? { createMode: statSync(root).mode & 0o777 } : {});
 }
 
 function isWritable(path: string): boolean {
@@ -195,6 +203,8 @@ function hostPath({ path, type = '' }: HostPath): string {
   return path;
 }
 
+const freshName = /^\.\.[0-9a-f]{16}$/;
+
 /**
  * Readers see either all old or all new files: the files lie in a fresh directory, `..data` points to it and is swapped
  * by a rename, and the visible names are links through `..data` (kubernetes pkg/volume/util `AtomicWriter`).
@@ -202,7 +212,9 @@ function hostPath({ path, type = '' }: HostPath): string {
 export function writeAtomically(dir: string, files: readonly VolumeFile[], group?: number): void {
   const data = join(dir, '..data');
   const fresh = `..${randomBytes(8).toString('hex')}`;
-  const old = isLink(data) ? readlinkSync(data) : undefined;
+  const link = isLink(data) ? readlinkSync(data) : '';
+  // Only what was written here is looked at or removed.
+  const old = freshName.test(link) ? link : undefined;
   if (old !== undefined && isUnchanged(join(dir, old), files)) return;
   mkdirSync(join(dir, fresh), { mode: 0o755 });
   chmodSync(join(dir, fresh), 0o755);
@@ -220,6 +232,7 @@ export function writeAtomically(dir: string, files: readonly VolumeFile[], group
     if (group !== undefined) chownSync(target, -1, group);
     chmodSync(target, group === undefined ? file.mode : file.mode | ((file.mode & 0o400) >> 3));
   }
+  rmSync(join(dir, '..data_tmp'), { force: true });
   symlinkSync(fresh, join(dir, '..data_tmp'));
   renameSync(join(dir, '..data_tmp'), data);
   for (const name of readdirSync(dir)) {

@@ -41,6 +41,11 @@ export interface Sandbox {
 /** A host file or directory, or a fresh tmpfs (`source` absent), seen at `destination`. */
 export interface ContainerMount {
   readonly source: string | undefined;
+  /**
+   * Relative to `source`, where containers may change any part of it at any time: only safe-path.ts may look for it, and
+   * what it finds must be what is mounted.
+   */
+  readonly subPath?: string;
   readonly destination: string;
   readonly readOnly: boolean;
   /** Bytes, for a tmpfs. */

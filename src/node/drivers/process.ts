@@ -7,11 +7,13 @@ import { rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
+import { pathInside } from '../safe-path.ts';
 import { hostPorts, type PortConnector } from '../streams/ports.ts';
 import { Cgroups } from './cgroups.ts';
 import {
   StartError,
   type ContainerHandle,
+  type ContainerMount,
   type ContainerSpec,
   type Driver,
   type Sandbox,
@@ -87,17 +89,18 @@ export class ProcessDriver implements Driver {
     return hostPorts((port) => portMap?.get(port) ?? port);
   }
 
-  start(sandbox: Sandbox, spec: ContainerSpec): ContainerHandle {
+  start(sandbox: Sandbox, wanted: ContainerSpec): ContainerHandle {
     // Joining control groups costs a start some 15 ms on version 1, so only a container that is limited pays for it.
-    const { memoryBytes, cpuMillis } = spec.limits;
+    const { memoryBytes, cpuMillis } = wanted.limits;
     const isLimited = memoryBytes !== undefined || cpuMillis !== undefined;
-    const group = isLimited ? this.#cgroups?.group(spec.id) : undefined;
+    const group = isLimited ? this.#cgroups?.group(wanted.id) : undefined;
     try {
+      const spec = { ...wanted, mounts: wanted.mounts.map(withPath) };
       const command = makeHostCommand(spec, sandbox.portMap ?? new Map(), hostOf(this.#hostPath));
       const launch = { spec, command, group, user: userOf(spec, command), path: this.#hostPath };
       return this.#launcher?.tryStart(launch) ?? new ChildContainer(launch);
     } catch (error) {
-      return notStarted(spec.id, error);
+      return notStarted(wanted.id, error);
     }
   }
 
@@ -128,6 +131,12 @@ export class ProcessDriver implements Driver {
 function sandboxOf(spec: SandboxSpec, ports: SavedSandbox['ports']): Sandbox {
   const state = { ports } as unknown as Json;
   return { spec, ip: loopback, portMap: ports.length > 0 ? new Map(ports) : undefined, state };
+}
+
+/** Nothing is mounted: the container gets the path that a sub-path leads to now. */
+function withPath({ subPath, ...mount }: ContainerMount): ContainerMount {
+  if (subPath === undefined || mount.source === undefined) return mount;
+  return { ...mount, source: pathInside(mount.source, subPath) };
 }
 
 /**

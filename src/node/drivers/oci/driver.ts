@@ -25,6 +25,7 @@ import type { FirewallPrograms } from './firewall.ts';
 import { PodNetwork } from './network.ts';
 import { Outbound } from './outbound.ts';
 import { HostResolver } from './resolv-conf.ts';
+import { SubPaths } from './sub-paths.ts';
 import { RunDir } from '../run-dir.ts';
 import { OciRuntime, type RuntimeProgram } from './runtime.ts';
 import { Shell } from '../shell.ts';
@@ -150,7 +151,9 @@ export class OciDriver implements Driver {
       runDir: this.#runDir,
       group,
     });
+    let subPaths: SubPaths | undefined;
     try {
+      subPaths = new SubPaths(spec.mounts, dir);
       const paths = { upper: join(dir, 'upper'), work: join(dir, 'work'), rootfs: join(dir, 'rootfs') };
       for (const path of Object.values(paths)) mkdirSync(path, { recursive: true });
       if (!existsSync(join(spec.rootfs, 'tmp'))) {
@@ -159,7 +162,7 @@ export class OciDriver implements Driver {
       }
       group.create(spec.limits);
       const bundle = makeBundle({
-        spec,
+        spec: { ...spec, mounts: subPaths.mounts },
         hostname: sandbox.spec.hostname,
         rootfs: paths.rootfs,
         netns: sandbox.spec.hostNetwork ? undefined : this.#network.netnsPath(sandbox.spec.pod.uid),
@@ -175,6 +178,7 @@ export class OciDriver implements Driver {
         id: spec.id,
         bundle: dir,
         lower: spec.rootfs,
+        subPaths,
         group,
         stdin: spec.stdin,
         tty: spec.tty,
@@ -183,8 +187,12 @@ export class OciDriver implements Driver {
         exitFile: this.#runDir.file(spec.id, 'exit'),
         runtimeLog: this.#runDir.file(spec.id, 'log'),
       });
+      // What was found is held for as long as the shell may compare it with what it mounts.
+      const release = (): void => subPaths?.release();
+      handle.started.then(release, release);
       return handle;
     } catch (error) {
+      subPaths?.release();
       return failedContainer(handle, new StartError(messageOf(error), { cause: error }));
     }
   }

@@ -14,6 +14,7 @@ import {
 import type { CommandOptions, ExecOptions, ExecResult } from '../driver.ts';
 import { openInput, quote, type Shell } from '../shell.ts';
 import { namespaceSetup } from './detect.ts';
+import type { SubPaths } from './sub-paths.ts';
 
 export interface RuntimeProgram {
   readonly name: 'crun' | 'runc';
@@ -28,6 +29,7 @@ export interface LaunchOptions {
   readonly upper: string;
   readonly work: string;
   readonly rootfs: string;
+  readonly subPaths: Pick<SubPaths, 'mountCommands' | 'unmountCommands'>;
   readonly group: Cgroup;
   /** A named pipe, or undefined for no input. */
   readonly stdin: string | undefined;
@@ -94,12 +96,17 @@ export class OciRuntime {
     ].join(',');
     const run = `exec ${this.#base(options.runtimeLog)} run --bundle ${quote(bundle)} --pid-file ${quote(options.pidFile)} ${quote(id)}`;
     const input = options.stdin === undefined ? ':' : openInput(options.stdin);
+    const mounts = [
+      `mount -t overlay overlay -o ${quote(layers)} ${quote(rootfs)}`,
+      ...options.subPaths.mountCommands,
+    ].join(' && ');
+    const unmounts = [...options.subPaths.unmountCommands, `umount -l ${quote(rootfs)}`].join('; ');
     this.#shell.launch(
       [
         `exec >>${quote(options.runtimeLog)} 2>&1 </dev/null`,
-        `if mount -t overlay overlay -o ${quote(layers)} ${quote(rootfs)}`,
-        `then ( ${this.#join(group)} && ${input} && ${this.#inTerminal(options.tty, run)} >>${quote(options.logPath)} 2>&1 ); code=$?; umount -l ${quote(rootfs)}`,
-        'else code=128; fi',
+        `if ${mounts}`,
+        `then ( ${this.#join(group)} && ${input} && ${this.#inTerminal(options.tty, run)} >>${quote(options.logPath)} 2>&1 ); code=$?; ${unmounts}`,
+        `else code=128; { ${unmounts}; } 2>/dev/null; fi`,
         `echo $code >${quote(options.exitFile)}`,
       ].join('; '),
     );
