@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import { deepEqual } from '../../../src/base/json.ts';
 import type { Schema } from '../../../src/api/schema.ts';
 import { ApiError } from '../../../src/kube/api-error.ts';
+import { cpuOf } from '../../support/growth.ts';
 import { jsonPatch } from '../../../src/kube/server/service/patch/json.ts';
 import { mergePatch } from '../../../src/kube/server/service/patch/merge.ts';
 import { strategicMergePatch } from '../../../src/kube/server/service/patch/strategic.ts';
@@ -382,6 +383,47 @@ test('JSON patch: copies cannot blow a small request up', () => {
     (error) =>
       error instanceof ApiError && /accumulated size/.test(error.details?.causes?.[0]?.message ?? ''),
   );
+});
+
+test('JSON patch: copies and moves of what is large, and lists that shift, are bounded, not ten thousand times the price', async () => {
+  const operations = (make: (i: number) => object): object[] =>
+    Array.from({ length: 10_000 }, (_, i) => make(i));
+  const long = Array.from({ length: 400_000 }, () => 1);
+  const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`k${i}`, 'x']));
+  const moves = operations((i) =>
+    i % 2 ? { op: 'move', from: '/b', path: '/a' } : { op: 'move', from: '/a', path: '/b' },
+  );
+  const cost = await cpuOf(() =>
+    assert.deepEqual(Object.keys(jsonPatch({ a: many }, moves) as object), ['a']),
+  );
+  // What copying the document once costs is most of it; with a walk through it for each move it would be ten thousand times as much.
+  const once = await cpuOf(() => jsonPatch({ a: many }, moves.slice(0, 2)));
+  assert.ok(cost < once * 100 + 100, `${once} ms for 2 moves, ${cost} ms for 10 000`);
+  const refused: [object, object[]][] = [
+    [{ a: long }, operations(() => ({ op: 'add', path: '/a/200000', value: 1 }))],
+    [{ a: long }, operations(() => ({ op: 'remove', path: '/a/200' }))],
+    [{ a: many }, operations(() => ({ op: 'test', path: '/a', value: many }))],
+  ];
+  for (const [target, patch] of refused) assert.throws(() => jsonPatch(target, patch), { code: 413 });
+});
+
+test('JSON patch: a member is what the document itself has, and a value that comes in twice is two values', () => {
+  for (const path of ['/toString', '/list/length', '/a/b']) {
+    assert.throws(() => jsonPatch({ list: [1], a: 'text' }, [{ op: 'remove', path }]), { code: 422 }, path);
+  }
+  const value = { list: [] as number[] };
+  const patch = [
+    { op: 'add', path: '/a', value },
+    { op: 'add', path: '/b', value },
+    { op: 'add', path: '/a/list/-', value: 1 },
+  ];
+  assert.deepEqual(jsonPatch({}, patch), { a: { list: [1] }, b: { list: [] } });
+  assert.deepEqual(value, { list: [] });
+  const target = { a: { b: { c: 1 } }, 'x/y~z': 1 };
+  assert.deepEqual(jsonPatch(target, [{ op: 'move', from: '/a/b', path: '/a' }]), { ...target, a: { c: 1 } });
+  assert.throws(() => jsonPatch(target, [{ op: 'move', from: '/a', path: '/a/b/d' }]), { code: 422 });
+  assert.deepEqual(jsonPatch(target, [{ op: 'remove', path: '/x~1y~0z' }]), { a: target.a });
+  assert.equal(jsonPatch(target, [{ op: 'replace', path: '', value: 7 }]), 7);
 });
 
 test('strategic merge patch: lists of very many elements take no time by the square of their length', () => {
