@@ -2,14 +2,8 @@
  * Istio's ServiceEntry, which old manifests of Knative bring along to let a mesh's pods out. Here nothing keeps them in: it
  * is stored, and that is all.
  */
-import type { UntypedObject } from '../object.ts';
-import {
-  apiVersionOf,
-  defineResource,
-  type Conversion,
-  type ObjectOf,
-  type ResourceDef,
-} from '../resource.ts';
+import { alikeVersions } from '../alike-versions.ts';
+import { defineResource, type ObjectOf, type ResourceDef } from '../resource.ts';
 
 const strings = { type: 'array', items: { type: 'string' } } as const;
 const open = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } as const;
@@ -51,16 +45,6 @@ const schema = {
 
 export type ServiceEntry = ObjectOf<typeof schema>;
 
-/** The versions differ in nothing but their name. */
-const conversion: Conversion = {
-  stored: () => serviceEntries,
-  convert: (objects, to) =>
-    objects.map((object) => ({
-      ...(structuredClone(object) satisfies UntypedObject),
-      apiVersion: apiVersionOf(to),
-    })),
-};
-
 function version(name: string): ResourceDef<ServiceEntry> {
   return defineResource({
     group: 'networking.istio.io',
@@ -79,7 +63,7 @@ function version(name: string): ResourceDef<ServiceEntry> {
       { name: 'Resolution', type: 'string', jsonPath: '.spec.resolution' },
     ],
     schema,
-    conversion,
+    conversion: alikeVersions(() => serviceEntries),
   });
 }
 

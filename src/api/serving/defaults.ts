@@ -36,6 +36,8 @@ export function defaultServiceSpec(service: ServiceLike, context: AdmissionConte
 export function defaultConfigurationSpec(object: Templated, context: AdmissionContext): void {
   const template = object.spec?.template;
   if (!template) return;
+  // Go programs send it with each template, others do not: it must not make the difference of a new revision.
+  delete template.metadata?.creationTimestamp;
   const stored: Templated | undefined = context.old;
   const old = stored?.spec?.template;
   const name = template.metadata?.name;

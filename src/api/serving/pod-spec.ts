@@ -112,6 +112,8 @@ export const revisionTemplateSchema = {
         labels: stringMap,
         annotations: stringMap,
         finalizers: strings,
+        // Go programs send it as null with each template.
+        creationTimestamp: { type: 'string', nullable: true },
       },
     },
     spec: revisionSpecSchema,

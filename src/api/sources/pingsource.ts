@@ -1,11 +1,12 @@
-/** sources.knative.dev/v1 PingSource: sends the same event again and again, as a clock says. */
+/** sources.knative.dev PingSource: sends the same event again and again, as a clock says. */
 import { ageColumn, readyColumns } from '../knative/columns.ts';
 import { statusProperties } from '../knative/conditions.ts';
 import { destinationSchema } from '../knative/duck.ts';
 import { invalidKey, invalidValue, multipleOneOf, webhookDenial } from '../knative/field-errors.ts';
 import { setUserAnnotations } from '../knative/users.ts';
 import { defaultDestination, eventingWebhook, isSpecWrite, validateDestination } from '../eventing/ducks.ts';
-import { defineResource, type Issue, type ObjectOf } from '../resource.ts';
+import { alikeVersions } from '../alike-versions.ts';
+import { defineResource, type Issue, type ObjectOf, type ResourceDef } from '../resource.ts';
 import type { Schema } from '../schema.ts';
 import { InvalidScheduleError, parseSchedule } from './schedule.ts';
 
@@ -57,33 +58,40 @@ const pingSourceSchema = {
 
 export type PingSource = ObjectOf<typeof pingSourceSchema>;
 
-export const pingSources = defineResource({
-  group: sourcesGroup,
-  version: 'v1',
-  kind: 'PingSource',
-  plural: 'pingsources',
-  categories: ['all', 'knative', 'sources'],
-  namespaced: true,
-  builtin: false,
-  schema: pingSourceSchema,
-  subresources: { status: true },
-  crdLabels: { 'duck.knative.dev/source': 'true' },
-  columns: [
-    { name: 'Sink', type: 'string', jsonPath: '.status.sinkUri' },
-    { name: 'Schedule', type: 'string', jsonPath: '.spec.schedule' },
-    ageColumn,
-    ...readyColumns,
-  ],
-  mutate(source, context) {
-    if (!isSpecWrite(context)) return;
-    const spec = (source.spec ??= {});
-    spec.schedule ||= '* * * * *';
-    defaultDestination(spec.sink, source.metadata.namespace);
-    setUserAnnotations(source, context, sourcesGroup);
-  },
-  validate: (source, context) => (isSpecWrite(context) ? validatePingSource(source) : []),
-  denial: webhookDenial(eventingWebhook),
-});
+function version(name: string): ResourceDef<PingSource> {
+  return defineResource({
+    group: sourcesGroup,
+    version: name,
+    kind: 'PingSource',
+    plural: 'pingsources',
+    categories: ['all', 'knative', 'sources'],
+    namespaced: true,
+    builtin: false,
+    schema: pingSourceSchema,
+    subresources: { status: true },
+    crdLabels: { 'duck.knative.dev/source': 'true' },
+    columns: [
+      { name: 'Sink', type: 'string', jsonPath: '.status.sinkUri' },
+      { name: 'Schedule', type: 'string', jsonPath: '.spec.schedule' },
+      ageColumn,
+      ...readyColumns,
+    ],
+    mutate(source, context) {
+      if (!isSpecWrite(context)) return;
+      const spec = (source.spec ??= {});
+      spec.schedule ||= '* * * * *';
+      defaultDestination(spec.sink, source.metadata.namespace);
+      setUserAnnotations(source, context, sourcesGroup);
+    },
+    validate: (source, context) => (isSpecWrite(context) ? validatePingSource(source) : []),
+    denial: webhookDenial(eventingWebhook),
+    conversion: alikeVersions(() => pingSources),
+  });
+}
+
+export const pingSources = version('v1');
+/** What `kn` up to 1.16 asks for. */
+export const pingSourcesV1beta2 = version('v1beta2');
 
 function validatePingSource({ spec = {} }: PingSource): Issue[] {
   return [
