@@ -1,6 +1,7 @@
 /** Reads a container's log for `kubectl logs`: from a line or a time on, with timestamps, and following. */
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { ContainerLog } from './container-log.ts';
+import { readFrom } from './read-file.ts';
+import { TimeIndex } from './time-index.ts';
 
 export interface ReadOptions {
   readonly follow?: boolean;
@@ -20,60 +21,61 @@ const maxRead = 64 * 2 ** 20;
 const chunkSize = 256 * 1024;
 const newline = 10;
 
-interface Line {
-  /** With its newline, if it has one. */
+/** A line where lines matter, or else just some bytes. */
+interface Piece {
   readonly bytes: Buffer;
   readonly time: number;
 }
 
-/** When which part of a file was there: ascending end offsets and times. */
-class TimeIndex {
-  readonly #entries: (readonly [number, number])[];
-  #at = 0;
-
-  constructor(path: string) {
-    this.#entries = existsSync(path)
-      ? readFileSync(path, 'latin1')
-          .split('\n')
-          .filter((line) => line !== '')
-          .map((line) => {
-            const [offset, time] = line.split(' ');
-            return [Number(offset), Number(time)] as const;
-          })
-      : [];
-  }
-
-  /** The time of the byte before `offset`. Offsets must be asked in ascending order. */
-  timeAt(offset: number, otherwise: number): number {
-    while ((this.#entries[this.#at]?.[0] ?? Infinity) < offset) this.#at++;
-    return this.#entries[this.#at]?.[1] ?? otherwise;
+/**
+ * The bytes piece by piece: a log of nothing but line ends has millions of them, and must not become as many objects at
+ * once. `byLine`: each piece is a line with its newline, if it has one.
+ */
+function* piecesOf(bytes: Buffer, byLine: boolean, timeAt: (end: number) => number): Generator<Piece> {
+  for (let start = 0, end = 0; start < bytes.length; start = end) {
+    const at = byLine ? bytes.indexOf(newline, start) : start + chunkSize - 1;
+    end = at < 0 ? bytes.length : Math.min(at + 1, bytes.length);
+    yield { bytes: bytes.subarray(start, end), time: timeAt(end) };
   }
 }
 
-function readFrom(path: string, start: number, limit = maxRead): Buffer {
-  let file: number;
-  try {
-    file = openSync(path, 'r');
-  } catch {
-    return Buffer.alloc(0);
-  }
-  try {
-    const size = Math.min(Math.max(0, fstatSync(file).size - start), limit);
-    const buffer = Buffer.allocUnsafe(size);
-    return buffer.subarray(0, readSync(file, buffer, 0, size, start));
-  } finally {
-    closeSync(file);
+/** What is there when reading begins: the file that was moved aside, and the one that is written. */
+function* stored(
+  log: ContainerLog,
+  [older, current]: readonly [Buffer, Buffer],
+  skip: number,
+  byLine: boolean,
+): Generator<Piece> {
+  const otherwise = log.time || Date.now();
+  const parts = [
+    { bytes: older, index: `${log.indexPath}.1`, from: Math.min(skip, older.length) },
+    { bytes: current, index: log.indexPath, from: Math.max(0, skip - older.length) },
+  ];
+  for (const { bytes, index, from } of parts) {
+    if (from >= bytes.length) continue;
+    const times = byLine ? new TimeIndex(index) : undefined;
+    const timeAt = (end: number): number => times?.timeAt(from + end, otherwise) ?? otherwise;
+    yield* piecesOf(bytes.subarray(from), byLine, timeAt);
   }
 }
 
-function* linesOf(bytes: Buffer, times: TimeIndex, otherwise: number): Generator<Line> {
-  let start = 0;
-  while (start < bytes.length) {
-    const at = bytes.indexOf(newline, start);
-    const end = at < 0 ? bytes.length : at + 1;
-    yield { bytes: bytes.subarray(start, end), time: times.timeAt(end, otherwise) };
-    start = end;
+/** Where the last `lines` lines begin in the two parts, one after the other. */
+function tailStart(parts: readonly Buffer[], lines: number): number {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (lines <= 0) return length;
+  let left = lines;
+  let before = length;
+  for (const part of parts.toReversed()) {
+    before -= part.length;
+    // The line end at the very end begins no line.
+    let at = before + part.length === length ? part.length - 1 : part.length;
+    while (at > 0) {
+      at = part.lastIndexOf(newline, at - 1);
+      if (at < 0) break;
+      if (--left === 0) return before + at + 1;
+    }
   }
+  return 0;
 }
 
 /** The log as chunks of bytes. Ends at the end of the log; with `follow`, when the container has ended. */
@@ -86,31 +88,25 @@ export async function* readLog(
   try {
     log.look();
     let generation = log.generation;
-    const older = readFrom(`${log.path}.1`, 0);
-    const current = readFrom(log.path, 0);
-    let position = current.length;
-    const otherwise = log.time || Date.now();
-    const lines = [
-      ...linesOf(older, new TimeIndex(`${log.indexPath}.1`), otherwise),
-      ...linesOf(current, new TimeIndex(log.indexPath), otherwise),
-    ].filter((line) => line.time >= (options.since ?? 0));
-    const { tailLines } = options;
-    const wanted = tailLines === undefined ? lines : tailLines <= 0 ? [] : lines.slice(-tailLines);
-    yield* output.write(wanted);
+    const parts = [readFrom(`${log.path}.1`, 0, maxRead), readFrom(log.path, 0, maxRead)] as const;
+    let position = parts[1].length;
+    const { tailLines, since = 0, timestamps = false } = options;
+    const skip = tailLines === undefined ? 0 : tailStart(parts, tailLines);
+    yield* output.write(later(stored(log, parts, skip, timestamps || since > 0), since));
     if (!changes) return;
     while (!output.full && !options.signal?.aborted) {
       const ended = log.ended;
       if (log.generation !== generation) {
         // Moved aside since: the rest of the old file first.
-        const rest = readFrom(`${log.path}.1`, position);
-        yield* output.write(split(rest, log.time));
+        const rest = readFrom(`${log.path}.1`, Math.max(0, position - log.keptFrom), maxRead);
+        yield* output.write(piecesOf(rest, timestamps, () => log.time));
         generation = log.generation;
         position = 0;
       }
       const more = readFrom(log.path, position, 4 * chunkSize);
       position += more.length;
       if (more.length > 0) {
-        yield* output.write(split(more, log.time || Date.now()));
+        yield* output.write(piecesOf(more, timestamps, () => log.time || Date.now()));
         continue;
       }
       if (ended) return;
@@ -121,18 +117,11 @@ export async function* readLog(
   }
 }
 
-function split(bytes: Buffer, time: number): Line[] {
-  const lines: Line[] = [];
-  for (let start = 0; start < bytes.length;) {
-    const at = bytes.indexOf(newline, start);
-    const end = at < 0 ? bytes.length : at + 1;
-    lines.push({ bytes: bytes.subarray(start, end), time });
-    start = end;
-  }
-  return lines;
+function* later(pieces: Iterable<Piece>, since: number): Generator<Piece> {
+  for (const piece of pieces) if (piece.time >= since) yield piece;
 }
 
-/** Formats lines into chunks and counts the bytes. */
+/** Formats pieces into chunks and counts the bytes. */
 class Output {
   readonly #timestamps: boolean;
   #left: number;
@@ -147,14 +136,17 @@ class Output {
     return this.#left <= 0;
   }
 
-  *write(lines: readonly Line[]): Generator<Buffer> {
+  *write(pieces: Iterable<Piece>): Generator<Buffer> {
     let parts: Buffer[] = [];
     let size = 0;
-    for (const line of lines) {
-      if (this.#timestamps && this.#atLineStart) parts.push(Buffer.from(`${nanoTime(line.time)} `));
-      this.#atLineStart = line.bytes.at(-1) === newline;
-      parts.push(line.bytes);
-      size += line.bytes.length;
+    const add = (bytes: Buffer): void => {
+      parts.push(bytes);
+      size += bytes.length;
+    };
+    for (const { bytes, time } of pieces) {
+      if (this.#timestamps && this.#atLineStart) add(Buffer.from(`${nanoTime(time)} `));
+      this.#atLineStart = bytes.at(-1) === newline;
+      add(bytes);
       if (size < chunkSize) continue;
       yield* this.#emit(parts);
       parts = [];
