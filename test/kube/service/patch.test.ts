@@ -152,7 +152,13 @@ const strategic: readonly { name: string; from: Members; patch: Members; to: Mem
     schema: { $ref: 'meta.v1.ObjectMeta' },
     from: { finalizers: ['a', 'b'] },
     patch: { finalizers: ['c', 'a'], '$deleteFromPrimitiveList/finalizers': ['b'] },
-    to: { finalizers: ['a', 'c'] },
+    to: { finalizers: ['c', 'a'] },
+  },
+  {
+    name: 'new elements come first, those of both in the order of the patch, the others where they were',
+    from: { containers: [{ name: 'a' }, { name: 'b' }, { name: 'c' }] },
+    patch: { containers: [{ name: 'new' }, { name: 'c' }, { name: 'b' }] },
+    to: { containers: [{ name: 'new' }, { name: 'a' }, { name: 'c' }, { name: 'b' }] },
   },
   {
     name: 'a list without strategy is replaced, null removes',
@@ -189,8 +195,8 @@ const strategic: readonly { name: string; from: Members; patch: Members; to: Mem
         {
           name: 'a',
           env: [
-            { name: 'X', value: '1' },
             { name: 'Z', value: '2' },
+            { name: 'X', value: '1' },
           ],
         },
       ],

@@ -74,13 +74,16 @@ function mergeValue(schema: Schema | undefined, before: unknown, value: unknown)
   return mergeMap(schema, isMembers(before) ? before : {}, value);
 }
 
+/** The elements of the patch come in its order, and before those of the server where the server has no order for both. */
 function mergeList(
   items: Schema | undefined,
   before: readonly unknown[],
   patch: readonly unknown[],
   mergeKey: string | undefined,
 ): unknown[] {
-  if (mergeKey === undefined) return [...new Set([...before, ...patch])];
+  if (mergeKey === undefined) {
+    return orderElements([...new Set([...before, ...patch])], patch, before, undefined);
+  }
   const elements = patch.map((element) => {
     if (!isMembers(element)) throw badRequest(`list element is not a map: ${JSON.stringify(element)}`);
     return element;
@@ -118,7 +121,8 @@ function mergeList(
     if (at === undefined) append(merged);
     else result[at] = merged;
   }
-  return removed.size === 0 ? result : result.filter((_item, at) => !removed.has(at));
+  const left = removed.size === 0 ? result : result.filter((_item, at) => !removed.has(at));
+  return orderElements(left, elements, before, mergeKey);
 }
 
 function retainKeys(result: Members, keys: unknown): void {
