@@ -16,6 +16,7 @@ import {
 import { timestamp } from '../api/object.ts';
 import type { Pod } from '../api/pods.ts';
 import { apiVersionOf } from '../api/resource.ts';
+import type { ContainerRecord } from './container-record.ts';
 import type { ContainerStats } from './drivers/driver.ts';
 
 /** Between two looks while someone asks; as a metrics server's resolution. */
@@ -39,6 +40,22 @@ export interface MeasuredContainer {
 export interface MeasuredPod {
   readonly pod: Pod;
   readonly containers: readonly MeasuredContainer[];
+}
+
+/** The containers of a pod that run now. */
+export function runningContainers(records: readonly ContainerRecord[]): MeasuredContainer[] {
+  return records.flatMap(({ spec, state, handle }) =>
+    state.kind === 'running' && handle
+      ? [
+          {
+            name: spec.name,
+            id: handle.id,
+            startedAt: Date.parse(state.startedAt),
+            stats: () => handle.stats(),
+          },
+        ]
+      : [],
+  );
 }
 
 interface Reading extends ContainerStats {

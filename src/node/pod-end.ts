@@ -2,6 +2,8 @@
 import { pods } from '../api/kubernetes/pods.ts';
 import type { Pod } from '../api/pods.ts';
 import type { Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
 import type { Client } from '../kube/client/client.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import type { ContainerRun } from './container-run.ts';
@@ -43,10 +45,14 @@ export async function until(clock: Clock, deadline: number, work: Promise<void>)
   cancel();
 }
 
-/** Deletes the object of a pod that has ended; one that is gone, or of the same name and newer, is left alone. */
+/**
+ * Deletes the object of a pod that has ended; one that is gone, or of the same name and newer, is left alone. A failure
+ * is logged: a later agent finds the pod, and ends it again.
+ */
 export async function deletePod(
   client: Client,
   { namespace = '', name, uid }: Pod['metadata'],
+  log: Logger,
 ): Promise<void> {
   try {
     await client.delete(
@@ -55,6 +61,6 @@ export async function deletePod(
       { gracePeriodSeconds: 0, ...(uid ? { preconditions: { uid } } : {}) },
     );
   } catch (error) {
-    if (!isNotFound(error)) throw error;
+    if (!isNotFound(error)) log.warn({ error: messageOf(error) }, 'pod object not deleted');
   }
 }

@@ -13,11 +13,11 @@ import { ephemeralRecords, recordsOf, saveRecord, type ContainerRecord } from '.
 import { ContainerRun, type PodContext } from './container-run.ts';
 import { podDir } from './container-spec.ts';
 import type { Sandbox } from './drivers/driver.ts';
-import type { MeasuredPod } from './metrics.ts';
+import { runningContainers, type MeasuredPod } from './metrics.ts';
 import { deletePod, settled, stopAll, until } from './pod-end.ts';
 import { PodSandbox } from './pod-sandbox.ts';
 import { backoffEvent, backoffMessage, planRestart } from './restart.ts';
-import { savePod, type SavedPod } from './saved-pod.ts';
+import { PodFile, type SavedPod } from './saved-pod.ts';
 import { StatusWriter } from './status-writer.ts';
 import { isDone, makeStatus, phaseOf, type Phase } from './status.ts';
 import type { PortConnector } from './streams/ports.ts';
@@ -35,6 +35,7 @@ export class PodWorker implements PodContext {
   readonly #runs: ContainerRun[];
   readonly #records: ContainerRecord[];
   readonly #writer: StatusWriter;
+  readonly #file: PodFile;
   readonly #dir: string;
   readonly #done = Promise.withResolvers<void>();
   /** Resolves when the containers have to end at once. */
@@ -51,6 +52,9 @@ export class PodWorker implements PodContext {
   #ending: Promise<void> | undefined;
   #finishing: Promise<void> | undefined;
   #gone = false;
+  /** Resolves when the object is gone, or nobody follows it any more. */
+  readonly #left = Promise.withResolvers<void>();
+  #ended = false;
   #graceLimitMs = Infinity;
   #detached = false;
 
@@ -63,6 +67,7 @@ export class PodWorker implements PodContext {
     this.#records = recordsOf(pod);
     this.#runs = this.#records.map((record) => new ContainerRun(record, this));
     this.#writer = new StatusWriter({ client: env.client, clock: env.clock, log: this.#log }, pod);
+    this.#file = new PodFile(this.#dir, { clock: env.clock, log: this.#log });
     this.#sandbox = new PodSandbox(env, this.#dir, (sandbox) => this.#sandboxMade(sandbox));
     const files = fileSource({
       pod,
@@ -84,24 +89,12 @@ export class PodWorker implements PodContext {
 
   /** The pod with its containers that run now. */
   measured(): MeasuredPod {
-    const containers = this.#records.flatMap(({ spec, state, handle }) =>
-      state.kind === 'running' && handle
-        ? [
-            {
-              name: spec.name,
-              id: handle.id,
-              startedAt: Date.parse(state.startedAt),
-              stats: () => handle.stats(),
-            },
-          ]
-        : [],
-    );
-    return { pod: this.#pod, containers };
+    return { pod: this.#pod, containers: runningContainers(this.#records) };
   }
 
   /** True while the pod holds the CPU and memory that it asked for. */
   get holdsResources(): boolean {
-    return this.#admitted && !this.#finishing;
+    return this.#admitted && !this.#finishing && !this.#ended;
   }
 
   get isAdmitted(): boolean {
@@ -150,6 +143,7 @@ export class PodWorker implements PodContext {
   /** The object is gone: end everything at once. */
   remove(): void {
     this.#gone = true;
+    this.#left.resolve();
     this.#writer.stop();
     this.#hurry.resolve();
     this.changed();
@@ -158,6 +152,7 @@ export class PodWorker implements PodContext {
   /** Ends the containers within the time and forgets the pod, leaving its object to a later agent. */
   async evict(graceMs: number): Promise<void> {
     this.#gone = true;
+    this.#left.resolve();
     this.#graceLimitMs = graceMs;
     this.#writer.stop();
     this.changed();
@@ -243,9 +238,12 @@ export class PodWorker implements PodContext {
   }
 
   save(): void {
+    if (!this.#ending || this.#records.some((record) => record.handle)) this.#save();
+  }
+
+  #save(): void {
     const { namespace = '', name, uid = '' } = this.#pod.metadata;
-    if (this.#ending && this.#records.every((record) => !record.handle)) return;
-    savePod(this.#dir, {
+    this.#file.save({
       namespace,
       name,
       uid,
@@ -372,9 +370,19 @@ export class PodWorker implements PodContext {
     this.#writer.stop();
     await this.#sandbox.drop();
     this.#volumes.remove();
+    if (!this.#gone && this.#pod.metadata.finalizers?.length) await this.#outlast();
     rmSync(this.#dir, { recursive: true, force: true });
-    if (!this.#gone) await this.#deleteObject(metadata);
+    if (!this.#gone) await deletePod(this.env.client, metadata, this.#log);
     this.#done.resolve();
+  }
+
+  /** Others keep the object: what its containers wrote stays readable until they let it go. */
+  async #outlast(): Promise<void> {
+    this.#ended = true;
+    this.env.freed();
+    this.#save();
+    await deletePod(this.env.client, this.#pod.metadata, this.#log);
+    await this.#left.promise;
   }
 
   async #drain(deadline: number): Promise<void> {
@@ -384,14 +392,6 @@ export class PodWorker implements PodContext {
     if (drained) await until(this.env.clock, deadline, drained);
   }
 
-  async #deleteObject(metadata: Pod['metadata']): Promise<void> {
-    try {
-      await deletePod(this.env.client, metadata);
-    } catch (error) {
-      this.#log.warn({ error: messageOf(error) }, 'pod object not deleted');
-    }
-  }
-
   /** Takes over what an earlier agent left of this pod. */
   async adopt(saved: SavedPod): Promise<void> {
     this.#startTime = saved.startTime;
@@ -399,6 +399,8 @@ export class PodWorker implements PodContext {
       this.#volumesReady = this.#volumes.prepare().then(() => this.#volumes);
       this.#volumesReady.catch(() => (this.#volumesReady = undefined));
     }
-    for (const run of this.#runs) await adoptRun(run, saved, this.#sandbox.made, this.env.driver);
+    const { made } = this.#sandbox;
+    const now = this.env.clock.now();
+    await Promise.all(this.#runs.map((run) => adoptRun(run, saved, made, this.env.driver, now)));
   }
 }
