@@ -283,6 +283,19 @@ describe('how a project is started', () => {
       },
     ));
 
+  it('finds the program of a dependency where it was installed', () =>
+    withProject(
+      { 'package.json': { main: 'index.js', scripts: { start: 'serve' } }, 'index.js': '' },
+      (app) =>
+        withProject({ 'node_modules/serve/bin.js': '#!/usr/bin/env node\n' }, async (installed) => {
+          mkdirSync(join(installed.directory, 'node_modules/.bin'));
+          symlinkSync('../serve/bin.js', join(installed.directory, 'node_modules/.bin/serve'));
+          const { command } = readNodeProject(app.directory, installed.directory);
+          assert.deepEqual(command, ['node', 'node_modules/serve/bin.js']);
+          await Promise.resolve();
+        }),
+    ));
+
   const refused: [string, Files, string, RegExp][] = [
     ['nothing', {}, 'IMAGE_BUILD_NO_PROJECT', /neither package.json/],
     ['broken JSON', { 'package.json': '{' }, 'IMAGE_BUILD_NO_PROJECT', /package\.json cannot be read/],

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { KnapsackError } from '../../base/errors.ts';
 import type { Filter } from './layer.ts';
-import type { NodeProject } from './node-project.ts';
 
 const installTimeoutMs = 15 * 60_000;
 /** How much of npm's output an error shows, characters. */
@@ -23,7 +22,7 @@ export interface InstalledProject extends AsyncDisposable {
  * with them installed by npm. Install scripts run only when `allowScripts`.
  */
 export async function installDependencies(
-  project: NodeProject,
+  project: { readonly directory: string; readonly dependencies: readonly string[] },
   options: { allowScripts: boolean; filter: Filter },
   onProgress: (line: string) => void,
 ): Promise<InstalledProject> {

@@ -1,6 +1,6 @@
 /** An OCI image of a Node.js project, made without a daemon and without pulling anything. */
 import { existsSync } from 'node:fs';
-import { join, posix, resolve } from 'node:path';
+import { dirname, join, posix, resolve } from 'node:path';
 import { KnapsackError } from '../../base/errors.ts';
 import type { Descriptor } from '../manifest.ts';
 import { formatReference, parseReference, type Reference } from '../reference.ts';
@@ -10,7 +10,7 @@ import { baseImageName, loadBase } from './base.ts';
 import { installDependencies, productionFilter } from './dependencies.ts';
 import { projectFilter, type ProjectFilter } from './ignore.ts';
 import { Layer } from './layer.ts';
-import { readNodeProject, type NodeProject } from './node-project.ts';
+import { dependenciesOf, readNodeProject, type NodeProject } from './node-project.ts';
 
 /** Where a project lies in its image. */
 const appDirectory = '/app';
@@ -50,23 +50,24 @@ export async function buildNodeImage(
   const { store } = options;
   const directory = resolve(options.directory);
   const reference = parseReference(options.name);
-  const project = readNodeProject(directory);
+  const dependencies = dependenciesOf(directory);
   const ignore = await projectFilter(directory);
-  requireTaken(project, ignore);
   if (existsSync(join(directory, 'Dockerfile'))) {
     onProgress('the Dockerfile is not executed: the image is made from package.json');
   }
-  onProgress(`command: ${project.command.join(' ')} (from ${project.commandFrom})`);
   const base = options.base ?? baseImageName;
   const baseImage = typeof base === 'string' ? await loadBase(store, base) : base;
   onProgress(`base: ${formatReference(baseImage.reference)}`);
 
   const layers: NewLayer[] = [];
   await using installed = await installDependencies(
-    project,
+    { directory, dependencies },
     { allowScripts: options.allowScripts ?? false, filter: ignore.filter },
     onProgress,
   );
+  const project = readNodeProject(directory, installed.nodeModules && dirname(installed.nodeModules));
+  requireTaken(project, ignore);
+  onProgress(`command: ${project.command.join(' ')} (from ${project.commandFrom})`);
   if (installed.nodeModules !== undefined) {
     const layer = new Layer();
     const filter = await productionFilter(installed.nodeModules);

@@ -13,8 +13,6 @@ export interface NodeProject {
   readonly entry: string;
   /** Where the command was found, for the progress output. */
   readonly commandFrom: string;
-  /** Names of the production dependencies. */
-  readonly dependencies: readonly string[];
 }
 
 interface PackageJson {
@@ -71,18 +69,26 @@ export function simpleWords(line: string): string[] | undefined {
   return words.map((word) => word.replaceAll(/'([^']*)'|"([^"]*)"/g, '$1$2'));
 }
 
-/** Throws IMAGE_BUILD_NO_PROJECT, IMAGE_BUILD_NO_COMMAND. */
-export function readNodeProject(directory: string): NodeProject {
+/** Names of the production dependencies. Throws IMAGE_BUILD_NO_PROJECT. */
+export function dependenciesOf(directory: string): string[] {
   if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
     throw new KnapsackError('IMAGE_BUILD_NO_PROJECT', `${directory} is not a directory`);
   }
+  return Object.keys(readPackageJson(directory)?.dependencies ?? {});
+}
+
+/**
+ * How the project is started. `installed`: the directory whose node_modules the image gets, which a start script may take
+ * its program from; by default the project's own. Throws IMAGE_BUILD_NO_PROJECT, IMAGE_BUILD_NO_COMMAND.
+ */
+export function readNodeProject(directory: string, installed = directory): NodeProject {
   const manifest = readPackageJson(directory);
   const tried: string[] = [];
   const start = manifest?.scripts['start'];
   if (typeof start === 'string') {
-    const parsed = parseStart(directory, start);
+    const parsed = parseStart(directory, installed, start);
     if (parsed) {
-      return { directory, ...parsed, commandFrom: 'scripts.start', dependencies: dependencyNames(manifest) };
+      return { directory, ...parsed, commandFrom: 'scripts.start' };
     }
     tried.push(`the start script ${JSON.stringify(start)} is not of the form "node FILE"`);
   }
@@ -100,7 +106,6 @@ export function readNodeProject(directory: string): NodeProject {
       env: [],
       entry,
       commandFrom: index < entries.length ? 'main' : `${entry} in the project`,
-      dependencies: dependencyNames(manifest),
     };
   }
   if (!manifest) {
@@ -113,10 +118,6 @@ export function readNodeProject(directory: string): NodeProject {
   throw new KnapsackError('IMAGE_BUILD_NO_COMMAND', `no command to start ${directory}: ${why}`);
 }
 
-function dependencyNames(manifest: PackageJson | undefined): string[] {
-  return Object.keys(manifest?.dependencies ?? {});
-}
-
 /** The path relative to the project when it names a file inside of it. */
 function projectFile(directory: string, name: string): string | undefined {
   const path = posix.normalize(name.replace(/^\.\//, ''));
@@ -127,6 +128,7 @@ function projectFile(directory: string, name: string): string | undefined {
 /** `[NAME=value…] node [options] FILE [args]`, or a program of node_modules/.bin that is itself JavaScript. */
 function parseStart(
   directory: string,
+  installed: string,
   script: string,
 ): Pick<NodeProject, 'command' | 'env' | 'entry'> | undefined {
   const words = simpleWords(script.trim());
@@ -136,7 +138,7 @@ function parseStart(
   const [program, ...args] = words.slice(Math.max(first, 0));
   if (program === undefined || program === 'npm' || program === 'npx') return undefined;
   if (program !== 'node') {
-    const entry = localProgram(directory, program);
+    const entry = localProgram(installed, program);
     return entry === undefined ? undefined : { command: ['node', entry, ...args], env, entry };
   }
   for (let i = 0; i < args.length; i++) {
