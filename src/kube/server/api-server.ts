@@ -34,6 +34,7 @@ import { makeReviews } from './reviews/index.ts';
 import type { ApiService } from './service/service.ts';
 import { isSnapshotPath, sendSnapshot } from './snapshot.ts';
 import type { SubresourceHandler } from './subresources.ts';
+import { YamlThread } from './yaml/thread.ts';
 
 export interface ApiServerOptions {
   readonly service: ApiService;
@@ -96,13 +97,17 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     }
   } catch (error) {
     await Promise.all(servers.map((started) => close(started, handler)));
+    await handler.close();
     throw error;
   }
   const name = host.includes(':') ? `[${host}]` : host;
   return {
     url: `https://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : name}:${port}`,
     port,
-    close: async () => void (await Promise.all(servers.map((started) => close(started, handler)))),
+    close: async () => {
+      await Promise.all(servers.map((started) => close(started, handler)));
+      await handler.close();
+    },
   };
 }
 
@@ -164,6 +169,7 @@ class RequestHandler {
   readonly #documents: ServerDocuments;
   readonly #resources: ResourceApi;
   readonly #takeSnapshot: () => Promise<StoreSnapshot>;
+  readonly #yaml = new YamlThread();
   readonly #running = new Set<AbortController>();
   readonly #upgraded = new Set<Socket>();
   readonly #access: Access;
@@ -207,7 +213,13 @@ class RequestHandler {
       reviews,
       logs: options.logs,
       subresources,
+      yaml: this.#yaml,
     });
+  }
+
+  /** After the last request. */
+  close(): Promise<void> {
+    return this.#yaml.close();
   }
 
   /** Ends the watches and followed logs that run. */
@@ -294,6 +306,7 @@ class RequestHandler {
       user,
       authorize: (verb) => void authorizer.check(user, { ...attributes, verb }),
       signal: ended.signal,
+      yaml: this.#yaml,
       ...(record ? { record } : {}),
       ...(upgrade ? { upgrade } : {}),
     };

@@ -9,6 +9,7 @@ import type { User } from './authentication/user.ts';
 import type { AnswerForm } from './media-type.ts';
 import { encodeDocument, type Answer } from './present.ts';
 import { failureStatus } from './status.ts';
+import type { YamlThread } from './yaml/thread.ts';
 
 export interface Exchange {
   readonly request: IncomingMessage;
@@ -26,6 +27,8 @@ export interface Exchange {
   readonly record?: AuditRecord;
   /** Aborted when the client has gone or the server closes. */
   readonly signal: AbortSignal;
+  /** What reads bodies of YAML. */
+  readonly yaml: YamlThread;
   /** The connection, and what has come after the head, of a request that asks to go on in another protocol. */
   readonly upgrade?: { readonly socket: Socket; readonly head: Buffer };
 }

@@ -4,6 +4,8 @@ import type { KubeObject } from '../../api/object.ts';
 import type { AnswerForm } from './media-type.ts';
 import type { ListResult, Served } from './service/requests.ts';
 import { makePrinter, partialMetadata, tableRow, type IncludeObject, type TablePrinter } from './table.ts';
+import { encodeYaml } from './yaml/encode.ts';
+import type { YamlThread } from './yaml/thread.ts';
 
 export interface Answer {
   readonly contentType: string;
@@ -13,6 +15,11 @@ export interface Answer {
 /** Makes answers for resources; keeps one printer a resource. */
 export class Presenter {
   readonly #printers = new WeakMap<ResourceDef, TablePrinter>();
+  readonly #yaml: YamlThread;
+
+  constructor(yaml: YamlThread) {
+    this.#yaml = yaml;
+  }
 
   printer(def: ResourceDef): TablePrinter {
     let printer = this.#printers.get(def);
@@ -26,24 +33,29 @@ export class Presenter {
   /** One object; as a Table it has one row. */
   object(def: ResourceDef, served: Served, form: AnswerForm, include: IncludeObject): Promise<Answer> {
     const { as } = form;
-    if (!as) return encode(served.bytes, form);
+    if (!as) return this.#encode(served.bytes, form);
     const apiVersion = `${as.group}/${as.version}`;
-    if (as.kind !== 'Table') return encode(toBytes(partialMetadata(served.object, apiVersion)), form);
+    if (as.kind !== 'Table') return this.#encode(toBytes(partialMetadata(served.object, apiVersion)), form);
     const metadata = { resourceVersion: served.object.metadata.resourceVersion };
-    return encode(toBytes(this.table(def, [served.object], { apiVersion, include, metadata })), form);
+    return this.#encode(toBytes(this.table(def, [served.object], { apiVersion, include, metadata })), form);
   }
 
   list(def: ResourceDef, result: ListResult, form: AnswerForm, include: IncludeObject): Promise<Answer> {
     const { as } = form;
     const metadata = listMetadata(result);
-    if (!as) return encode(listBytes(def, metadata, result.records), form);
+    if (!as) return this.#encode(listBytes(def, metadata, result.records), form);
     const apiVersion = `${as.group}/${as.version}`;
     if (as.kind !== 'Table') {
       const items = result.records.map(({ object }) => partialMetadata(object, apiVersion));
-      return encode(toBytes({ kind: 'PartialObjectMetadataList', apiVersion, metadata, items }), form);
+      return this.#encode(toBytes({ kind: 'PartialObjectMetadataList', apiVersion, metadata, items }), form);
     }
     const objects = result.records.map(({ object }) => object);
-    return encode(toBytes(this.table(def, objects, { apiVersion, include, metadata })), form);
+    return this.#encode(toBytes(this.table(def, objects, { apiVersion, include, metadata })), form);
+  }
+
+  async #encode(json: Buffer, form: AnswerForm): Promise<Answer> {
+    if (form.format === 'json') return { contentType: 'application/json', body: json };
+    return { contentType: 'application/yaml', body: await this.#yaml.encode(json) };
   }
 
   /** `apiVersion` is the version of meta.k8s.io that was asked for. */
@@ -66,8 +78,9 @@ export class Presenter {
 }
 
 /** A document of the server's own, e.g. a Status. */
-export function encodeDocument(document: object, form: AnswerForm): Promise<Answer> {
-  return encode(toBytes(document), form);
+export async function encodeDocument(document: object, form: AnswerForm): Promise<Answer> {
+  if (form.format === 'json') return { contentType: 'application/json', body: toBytes(document) };
+  return { contentType: 'application/yaml', body: Buffer.from(await encodeYaml(JSON.stringify(document))) };
 }
 
 function listMetadata(result: ListResult): object {
@@ -95,10 +108,4 @@ const tail = Buffer.from(']}\n');
 
 function toBytes(document: object): Buffer {
   return Buffer.from(`${JSON.stringify(document)}\n`);
-}
-
-async function encode(json: Buffer, form: AnswerForm): Promise<Answer> {
-  if (form.format === 'json') return { contentType: 'application/json', body: json };
-  const { stringify } = await import('yaml');
-  return { contentType: 'application/yaml', body: Buffer.from(stringify(JSON.parse(json.toString()))) };
 }

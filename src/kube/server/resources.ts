@@ -24,6 +24,7 @@ import type { ApiService } from './service/service.ts';
 import { deletedStatus, methodNotAllowed } from './status.ts';
 import { handlerOf, type SubresourceHandler } from './subresources.ts';
 import { eventEncoder, streamText, streamWatch } from './streams.ts';
+import type { YamlThread } from './yaml/thread.ts';
 
 export interface ResourceApiOptions {
   readonly catalog: ApiCatalog;
@@ -34,6 +35,7 @@ export interface ResourceApiOptions {
   readonly reviews: ReadonlyMap<ResourceDef, Review>;
   readonly logs: LogSource | undefined;
   readonly subresources: readonly SubresourceHandler[];
+  readonly yaml: YamlThread;
 }
 
 interface Target extends Exchange {
@@ -53,7 +55,7 @@ export class ResourceApi {
   readonly #reviews: ReadonlyMap<ResourceDef, Review>;
   readonly #logs: LogSource | undefined;
   readonly #subresources: readonly SubresourceHandler[];
-  readonly #presenter = new Presenter();
+  readonly #presenter: Presenter;
 
   constructor(options: ResourceApiOptions) {
     this.#catalog = options.catalog;
@@ -62,6 +64,7 @@ export class ResourceApi {
     this.#reviews = options.reviews;
     this.#logs = options.logs;
     this.#subresources = options.subresources;
+    this.#presenter = new Presenter(options.yaml);
   }
 
   /** Answers, or throws an ApiError for the caller to word. */
@@ -184,7 +187,7 @@ export class ResourceApi {
     const form = answerForm(target);
     const bodyFaults = faultsFor(options);
     const type = request.headers['content-type'];
-    const body = await decodeObject(await readBody(request), type, def, bodyFaults);
+    const body = await decodeObject(target.yaml, await readBody(request), type, def, bodyFaults);
     const result = await this.#service.create(def, namespace, body, withFaults(options, bodyFaults));
     target.record?.created(result.object);
     await this.#written(target, 201, form, result);
@@ -193,7 +196,8 @@ export class ResourceApi {
   async #review(exchange: Exchange, { def, namespace }: ResourcePath, review: Review): Promise<void> {
     const { request, response, user } = exchange;
     const form = negotiate(request.headers.accept);
-    const body = await decodeObject(await readBody(request), request.headers['content-type'], def);
+    const type = request.headers['content-type'];
+    const body = await decodeObject(exchange.yaml, await readBody(request), type, def);
     await sendDocument(response, 201, review(body, { user, namespace }), form);
   }
 
@@ -203,7 +207,8 @@ export class ResourceApi {
     const form = answerForm(target);
     const bodyFaults = faultsFor(options);
     const type = request.headers['content-type'];
-    const body = await decodeObject(await readBody(request), type, shownAs(target), bodyFaults);
+    const posted = await readBody(request);
+    const body = await decodeObject(target.yaml, posted, type, shownAs(target), bodyFaults);
     const result = await this.#service.update(def, key, body, {
       ...withFaults(options, bodyFaults),
       ...(subresource ? { subresource } : {}),
@@ -217,7 +222,7 @@ export class ResourceApi {
     const form = answerForm(target);
     const bodyFaults = faultsFor(options);
     const type = request.headers['content-type'];
-    const patch = await decodePatch(await readBody(request), type, def, bodyFaults);
+    const patch = await decodePatch(target.yaml, await readBody(request), type, def, bodyFaults);
     const [fault] = bodyFaults ?? [];
     if (patch.type === 'apply' && fault !== undefined && options.fieldValidation === 'Strict') {
       throw new ApiError('BadRequest', `error strict decoding YAML: error converting YAML to JSON: ${fault}`);
@@ -237,7 +242,8 @@ export class ResourceApi {
   async #delete(target: ItemTarget): Promise<void> {
     const { def, request, query, key, response } = target;
     const form = answerForm(target);
-    const body = await decodeDeleteOptions(await readBody(request), request.headers['content-type']);
+    const type = request.headers['content-type'];
+    const body = await decodeDeleteOptions(target.yaml, await readBody(request), type);
     const result = await this.#service.delete(def, key, deleteOptions(target, body));
     const served: Served = result;
     const answer = result.removed
@@ -249,7 +255,8 @@ export class ResourceApi {
   async #deleteCollection(target: Target): Promise<void> {
     const { def, request, query, namespace, response } = target;
     const form = answerForm(target);
-    const body = await decodeDeleteOptions(await readBody(request), request.headers['content-type']);
+    const type = request.headers['content-type'];
+    const body = await decodeDeleteOptions(target.yaml, await readBody(request), type);
     const options = deleteOptions(target, body);
     const result = await this.#service.deleteCollection(def, listOptions(query, namespace), options);
     send(response, 200, await this.#presenter.list(def, result, form, includeObject(query)));

@@ -126,14 +126,11 @@ export function tokenSubresource(requests: TokenRequests, clock: Clock): Subreso
     name: 'token',
     verbs: ['create'],
     kind: tokenRequests,
-    async handle({ method, request, response }, { key }) {
+    async handle({ method, request, response, yaml }, { key }) {
       if (method !== 'POST') throw methodNotAllowed();
       const form = negotiate(request.headers.accept);
-      const body = await decodeObject(
-        await readBody(request),
-        request.headers['content-type'],
-        tokenRequests,
-      );
+      const type = request.headers['content-type'];
+      const body = await decodeObject(yaml, await readBody(request), type, tokenRequests);
       const spec = readSpec(body);
       const { token, expires } = await requests.issue(key, spec);
       const { audiences, expirationSeconds, bound } = spec;

@@ -83,7 +83,8 @@ async function readPosted(
   const { method, request } = exchange;
   if (method !== 'POST') throw methodNotAllowed();
   const options = writeOptions(exchange, 'CreateOptions');
-  const posted = await decodeObject(await readBody(request), request.headers['content-type'], def);
+  const type = request.headers['content-type'];
+  const posted = await decodeObject(exchange.yaml, await readBody(request), type, def);
   if (!isMembers(posted))
     throw badRequest(`the object provided is unrecognized (must be of type ${def.kind})`);
   const metadata = isMembers(posted['metadata']) ? posted['metadata'] : {};
