@@ -1,16 +1,22 @@
 /** Taking over containers that an earlier agent started. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { isSameProcess, type ProcessIdentity } from '../base/process.ts';
+import { timestamp } from '../api/object.ts';
+import { unknownEnd, type ContainerRecord } from './container-record.ts';
 import type { ContainerRun } from './container-run.ts';
 import type { Driver, Sandbox } from './drivers/driver.ts';
 import type { SavedPod } from './saved-pod.ts';
 
-/** Restores what is on record of a container, and follows it on when it runs and its pod still has its network. */
+/**
+ * Restores what is on record of a container, and follows it on when it runs and its pod still has its network. `now`: ms
+ * since the epoch.
+ */
 export async function adoptRun(
   run: ContainerRun,
   saved: SavedPod,
   sandbox: Sandbox | undefined,
   driver: Driver,
+  now: number,
 ): Promise<void> {
   const { record } = run;
   const old = saved.containers.find((container) => container.name === record.spec.name);
@@ -23,12 +29,19 @@ export async function adoptRun(
   record.backoff = { delayMs: old.backoffMs };
   record.lastTerminated = old.lastTerminated;
   if (old.terminated) record.state = { kind: 'terminated', terminated: old.terminated };
+  const startedAt = old.startedAt ?? saved.startTime ?? '';
+  if (old.wasLost) return lose(record, startedAt, now);
   if (old.handle === undefined || old.id === undefined) return;
-  if (sandbox) {
-    run.adopt(driver.adopt(old.id, old.handle), sandbox, old.startedAt ?? saved.startTime ?? '');
-  } else {
-    await endSaved(saved, driver, record.spec.name);
-  }
+  if (sandbox) return run.adopt(driver.adopt(old.id, old.handle), sandbox, startedAt);
+  await endSaved(saved, driver, record.spec.name);
+  lose(record, startedAt, now);
+}
+
+/** It ran and is gone: whether it runs again is for the pod's restart policy to say. */
+function lose(record: ContainerRecord, startedAt: string, now: number): void {
+  const { containerID } = record;
+  const terminated = { ...unknownEnd, startedAt, finishedAt: timestamp(now), containerID };
+  record.state = { kind: 'terminated', terminated };
 }
 
 /** Ends containers on record that nobody wants any more: all of the pod, or the named one. */

@@ -8,6 +8,13 @@ import type { ContainerInput } from './streams/container-input.ts';
 
 export type Terminated = KubernetesTypes['core.v1.ContainerStateTerminated'];
 
+/** Of a container whose end nobody saw, with the exit code that a kubelet gives it. */
+export const unknownEnd = {
+  exitCode: 137,
+  reason: 'ContainerStatusUnknown',
+  message: 'The container ended while the node agent was not running, so its exit code is not known',
+} as const;
+
 export type ContainerState =
   | { readonly kind: 'waiting'; readonly reason: string; readonly message?: string }
   | { readonly kind: 'running'; readonly startedAt: string }
@@ -115,6 +122,8 @@ export interface SavedContainer {
   /** The driver's state of the running container. */
   readonly handle?: Json;
   readonly id?: string;
+  /** It ran when the machine went down. */
+  readonly wasLost?: boolean;
 }
 
 export function saveRecord(record: ContainerRecord): SavedContainer {

@@ -1,10 +1,9 @@
 /** One container of a pod: starting it, watching it, stopping it. The worker decides when. */
-import { readFileSync } from 'node:fs';
 import { timestamp } from '../api/object.ts';
 import type { EphemeralContainer, Pod } from '../api/pods.ts';
 import { KnapsackError, messageOf } from '../base/errors.ts';
 import { nextBackoff, noBackoff } from './backoff.ts';
-import type { ContainerRecord, Terminated } from './container-record.ts';
+import { unknownEnd, type ContainerRecord, type Terminated } from './container-record.ts';
 import { makeContainerSpec, messageFile, podDir } from './container-spec.ts';
 import { StartError, type ContainerHandle, type ExitStatus, type Sandbox } from './drivers/driver.ts';
 import type { UnpackedImage } from './images.ts';
@@ -15,11 +14,10 @@ import { attempt as attemptProbe, type ProbeAction, type ProbeTarget } from './p
 import { startProbing } from './prober.ts';
 import { signalOf } from './signals.ts';
 import { ContainerInput } from './streams/container-input.ts';
+import { readTerminationMessage } from './termination-message.ts';
 import type { PodVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
 
-/** Longest termination message, bytes (kubelet). */
-const maxMessage = 4096;
 /** ErrImagePull shows this long before it becomes ImagePullBackOff, ms. */
 const showPullErrorMs = 2000;
 const hookTimeoutMs = 30_000;
@@ -231,14 +229,11 @@ export class ContainerRun {
       this.#startFailed(handle, new StartError(status.startFailure), startedAt);
       return;
     }
-    const exitCode = status.exitCode ?? 137;
+    const exitCode = status.exitCode ?? unknownEnd.exitCode;
     let reason = exitCode === 0 ? 'Completed' : 'Error';
     if (status.oomKilled) reason = 'OOMKilled';
-    let message = '';
-    if (status.exitCode === undefined) {
-      reason = 'ContainerStatusUnknown';
-      message = 'The container ended while the node agent was not running, so its exit code is not known';
-    }
+    if (status.exitCode === undefined) reason = unknownEnd.reason;
+    const message = status.exitCode === undefined ? unknownEnd.message : '';
     if (this.#log) this.#env.logs.end(this.#log);
     const text = (await this.#terminationMessage(exitCode)) || message;
     this.#settle(handle, {
@@ -280,14 +275,7 @@ export class ContainerRun {
   async #terminationMessage(exitCode: number): Promise<string> {
     const { record } = this;
     const dir = podDir(this.#env, this.#context.pod());
-    let text = '';
-    try {
-      text = readFileSync(messageFile(dir, record.spec, record.restartCount))
-        .subarray(0, maxMessage)
-        .toString('utf8');
-    } catch {
-      // The pod's directory is being removed.
-    }
+    const text = readTerminationMessage(messageFile(dir, record.spec, record.restartCount));
     const fallback = record.spec.terminationMessagePolicy === 'FallbackToLogsOnError' && exitCode !== 0;
     if (text !== '' || !fallback || !this.#log) return text;
     const chunks: Buffer[] = [];
@@ -307,6 +295,8 @@ export class ContainerRun {
     record.stopProbes?.();
     const { clock } = this.#env;
     const deadline = clock.now() + graceMs;
+    // The machine's clock may be put back meanwhile.
+    const left = (): number => Math.min(graceMs, deadline - clock.now());
     const ended = handle.started.then(
       () => handle.exited.then(() => true),
       () => true,
@@ -327,7 +317,7 @@ export class ContainerRun {
     }
     handle.signal(record.stopSignal);
     // As the kubelet: a hook that used up the time leaves two seconds.
-    let isEnded = graceMs > 0 && (await wait(Math.max(deadline - clock.now(), preStop ? 2000 : 0)));
+    let isEnded = graceMs > 0 && (await wait(Math.max(left(), preStop ? 2000 : 0)));
     while (!isEnded) {
       handle.signal('SIGKILL');
       isEnded = await Promise.race([

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { KnapsackError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { endForeign } from './adoption.ts';
-import { chooseDriver, tagOf } from './drivers/choose.ts';
+import { chooseDriver, memoryTagOf } from './drivers/choose.ts';
 import { loadPods } from './saved-pod.ts';
 import { sweepMemoryVolumes } from './volumes.ts';
 
@@ -34,5 +34,5 @@ export async function removeLeftovers(options: {
       if (!(error instanceof KnapsackError) || error.code !== 'NODE_NO_DRIVER') throw error;
     }
   }
-  sweepMemoryVolumes(tagOf(dataDir), new Set());
+  sweepMemoryVolumes(memoryTagOf(dataDir), new Set());
 }

@@ -22,7 +22,8 @@ export function planRestart(
   const finished = Date.parse(terminated.finishedAt ?? '');
   const ran = finished - Date.parse(terminated.startedAt ?? '');
   const { waitMs, next } = nextBackoff(record.backoff, ran);
-  return { backoff: next, waitMs, remainingMs: finished + waitMs - now };
+  // Never longer than the wait itself, should the machine's clock have been put back.
+  return { backoff: next, waitMs, remainingMs: Math.min(waitMs, finished + waitMs - now) };
 }
 
 function policyOf(pod: Pod, record: ContainerRecord): string {

@@ -128,7 +128,11 @@ export class PodVolumes {
     if (!inMemory || !isWritable(memoryRoot)) return this.#dir;
     // Passable, not readable: other users of the machine do not learn which pods there are.
     mkdirSync(this.#memoryDir, { recursive: true, mode: 0o711 });
-    return this.#memoryDir;
+    if (isOwn(dirname(this.#memoryDir))) return this.#memoryDir;
+    throw new KnapsackError(
+      'NODE_VOLUME_UNSAFE',
+      `${dirname(this.#memoryDir)} belongs to another user of this machine, who could read the volume`,
+    );
   }
 
   /**
@@ -159,7 +163,7 @@ export class PodVolumes {
 /** Removes memory volumes of pods that are no more. */
 export function sweepMemoryVolumes(memoryTag: string, livePodUids: ReadonlySet<string>): void {
   const dir = join(memoryRoot, memoryTag);
-  if (!existsSync(dir)) return;
+  if (!isOwn(dir)) return;
   for (const uid of readdirSync(dir)) {
     if (!livePodUids.has(uid)) rmSync(join(dir, uid), { recursive: true, force: true });
   }
@@ -170,6 +174,12 @@ export function sweepMemoryVolumes(memoryTag: string, livePodUids: ReadonlySet<s
 function prepareSubPath(root: string, subPath: string, create: boolean): void {
   relativeComponents(subPath);
   pathInside(root, subPath, create ? { createMode: statSync(root).mode & 0o777 } : {});
+}
+
+/** Where everybody may make directories, one of this name may be another user's, or a link. */
+function isOwn(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found !== undefined && found.isDirectory() && found.uid === process.geteuid?.();
 }
 
 function isWritable(path: string): boolean {

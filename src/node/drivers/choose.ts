@@ -25,6 +25,11 @@ export function tagOf(dataDir: string): string {
   return createHash('sha256').update(realpathSync(dataDir)).digest('hex').slice(0, 8);
 }
 
+/** Names this data directory among what else is on memory file systems. */
+export function memoryTagOf(dataDir: string): string {
+  return `knapsack-${tagOf(dataDir)}`;
+}
+
 /** Throws NODE_NO_DRIVER when the driver that is asked for cannot work here. */
 export async function chooseDriver(choice: DriverChoice, options: DriverOptions): Promise<Driver> {
   const tag = tagOf(options.dataDir);
