@@ -19,7 +19,7 @@ import { forbidden, invalid } from '../service/errors.ts';
 export function certificatesPlugin(authorizer: Authorizer): AdmissionPlugin {
   return {
     name: 'Certificates',
-    mutate(attributes) {
+    prepare(attributes) {
       const request = requestOf(attributes);
       if (request?.spec && attributes.operation === 'CREATE') setRequester(request.spec, attributes);
     },

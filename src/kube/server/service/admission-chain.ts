@@ -49,6 +49,14 @@ export class AdmissionChain {
     if (this.plugins.length === 0) return;
     const attributes = this.#attributes(def, object, pending, requester);
     for (const plugin of this.plugins) plugin.mutate?.(attributes);
+    for (const plugin of this.plugins) plugin.prepare?.(attributes);
+  }
+
+  /** What the server itself says of an object that webhooks have changed, in place. */
+  prepare(def: ResourceDef, object: UntypedObject, pending: Pending, requester: Requester): void {
+    def.mutate?.(object, this.context(pending, requester));
+    const attributes = this.#attributes(def, object, pending, requester);
+    for (const plugin of this.plugins) plugin.prepare?.(attributes);
   }
 
   mutateByWebhooks(

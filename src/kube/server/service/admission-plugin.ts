@@ -35,12 +35,17 @@ export interface AdmissionAttributes extends Requester {
 }
 
 /**
- * A decision taken in this process. Both methods are synchronous on purpose: nothing may come between the last look at
- * the store and the write. Both refuse by throwing an ApiError.
+ * A decision taken in this process. All methods are synchronous on purpose: nothing may come between the last look at
+ * the store and the write. They refuse by throwing an ApiError.
  */
 export interface AdmissionPlugin {
   readonly name: string;
   mutate?(attributes: AdmissionAttributes): void;
+  /**
+   * Sets, in place, what is the server's own to say. Runs after {@link mutate}, and after the webhooks once more: nothing
+   * that they make of it is kept (apiserver `PrepareForCreate`).
+   */
+  prepare?(attributes: AdmissionAttributes): void;
   /** Gets the object as it will be stored; must not change it. May be called again when a webhook was asked meanwhile. */
   validate?(attributes: AdmissionAttributes): void;
 }

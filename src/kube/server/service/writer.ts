@@ -126,7 +126,7 @@ export class Writer {
         warnings.push(...outcome.warnings);
         object = restoreIdentity(this.#admission.readBack(def, outcome.object), meta);
         resetStatus(def, object);
-        def.mutate?.(object, this.#admission.context(pending, request));
+        this.#admission.prepare(def, object, pending, request);
         setManagedFields(object, managedFields);
       }
       check(def, object, this.#admission.context(pending, request), []);
@@ -202,7 +202,7 @@ export class Writer {
         warnings.push(...outcome.warnings);
         next = withSubresource(def, stored, this.#admission.readBack(def, outcome.object), subresource);
         issues.push(...keepServerMetadata(next.metadata, stored.metadata));
-        def.mutate?.(next, this.#admission.context(pending, request));
+        this.#admission.prepare(def, next, pending, request);
         setManagedFields(next, managedFields);
       }
       check(def, next, this.#admission.context(pending, request), issues);
