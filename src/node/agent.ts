@@ -194,6 +194,7 @@ class Agent implements NodeAgent {
       }),
       serviceEnv: options.serviceEnv ?? (() => new Map<string, string>()),
       dns: options.dns ?? (() => ({ nameservers: [], searches: [], options: [] })),
+      whyNoHandler: (pod) => whyNoHandler(pod, options.informers, driver),
       freed: () => this.#admitWaiting(),
     };
   }
@@ -211,7 +212,6 @@ class Agent implements NodeAgent {
         this.#admitWaiting();
       }),
       this.#claims.onChange(() => this.#admitWaiting()),
-      informers.for(runtimeClasses).onChange(() => this.#admitWaiting()),
       podInformer.onChange(({ type, object }) => this.#onPod(type, object)),
       informers.for(configMaps).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
       informers.for(secrets).onChange(({ type, object }) => this.#onData(type, object.metadata.namespace)),
@@ -281,11 +281,7 @@ class Agent implements NodeAgent {
     const pod = worker.pod();
     const others = [...this.#workers.values()].filter((w) => w !== worker && w.holdsResources);
     const running = others.map((w) => w.pod());
-    const why =
-      this.#node && !isPodTerminal(pod)
-        ? (whyUnschedulable(pod, this.#node, running) ??
-          whyNoHandler(pod, this.#options.informers, this.driver))
-        : undefined;
+    const why = this.#node && !isPodTerminal(pod) ? whyUnschedulable(pod, this.#node, running) : undefined;
     if (why !== undefined) return worker.refuse(why);
     const claims = this.#claims.stateFor(pod, () => running);
     if (!claims.waits || isPodTerminal(pod)) worker.admit();

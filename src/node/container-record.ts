@@ -56,11 +56,20 @@ export interface ContainerRecord {
   stopProbes: (() => void) | undefined;
 }
 
-export function newRecord(spec: Container, role: ContainerRole): ContainerRecord {
+/** The reason for which a container of the pod waits that nothing is wrong with: the kubelet says it of all alike. */
+export function waitingReason(pod: Pod): string {
+  return (pod.spec?.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating';
+}
+
+export function newRecord(
+  spec: Container,
+  role: ContainerRole,
+  reason = 'ContainerCreating',
+): ContainerRecord {
   return {
     spec,
     role,
-    state: { kind: 'waiting', reason: 'PodInitializing' },
+    state: { kind: 'waiting', reason },
     lastTerminated: undefined,
     restartCount: 0,
     attempted: false,
@@ -82,29 +91,19 @@ export function newRecord(spec: Container, role: ContainerRole): ContainerRecord
 
 /** The records of a pod: init containers and sidecars in their order, then the main ones, then ephemeral ones. */
 export function recordsOf(pod: Pod): ContainerRecord[] {
+  const reason = waitingReason(pod);
   const inits = (pod.spec?.initContainers ?? []).map((spec) =>
-    newRecord(spec, spec.restartPolicy === 'Always' ? 'sidecar' : 'init'),
+    newRecord(spec, spec.restartPolicy === 'Always' ? 'sidecar' : 'init', reason),
   );
-  const records = [
-    ...inits,
-    ...(pod.spec?.containers ?? []).map((spec) => newRecord(spec, 'main')),
-    ...ephemeralRecords(pod, []),
-  ];
-  if (inits.length === 0) {
-    for (const record of records) record.state = { kind: 'waiting', reason: 'ContainerCreating' };
-  }
-  return records;
+  const mains = (pod.spec?.containers ?? []).map((spec) => newRecord(spec, 'main', reason));
+  return [...inits, ...mains, ...ephemeralRecords(pod, [])];
 }
 
 /** Records of the ephemeral containers that are not among the known ones. */
 export function ephemeralRecords(pod: Pod, known: readonly ContainerRecord[]): ContainerRecord[] {
   return (pod.spec?.ephemeralContainers ?? [])
     .filter(({ name }) => !known.some((record) => record.role === 'ephemeral' && record.spec.name === name))
-    .map((spec) => {
-      const record = newRecord(spec, 'ephemeral');
-      record.state = { kind: 'waiting', reason: 'ContainerCreating' };
-      return record;
-    });
+    .map((spec) => newRecord(spec, 'ephemeral', waitingReason(pod)));
 }
 
 /** What is kept of a record across a restart of the agent. */

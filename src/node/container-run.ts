@@ -3,7 +3,7 @@ import { timestamp } from '../api/object.ts';
 import type { EphemeralContainer, Pod } from '../api/pods.ts';
 import { KnapsackError, messageOf } from '../base/errors.ts';
 import { nextBackoff, noBackoff } from './backoff.ts';
-import { unknownEnd, type ContainerRecord, type Terminated } from './container-record.ts';
+import { unknownEnd, waitingReason, type ContainerRecord, type Terminated } from './container-record.ts';
 import { makeContainerSpec, messageFile, podDir } from './container-spec.ts';
 import { StartError, type ContainerHandle, type ExitStatus, type Sandbox } from './drivers/driver.ts';
 import type { UnpackedImage } from './images.ts';
@@ -344,7 +344,7 @@ export class ContainerRun {
 
   #podFailure(reason: string, message: string): NotStarted {
     this.#env.recorder.event(this.#context.pod(), 'Warning', reason, message);
-    return new NotStarted('ContainerCreating', '');
+    return new NotStarted(waitingReason(this.#context.pod()), '');
   }
 
   #notStarted(error: unknown): void {

@@ -13,6 +13,7 @@ import {
   type References,
 } from './environment.ts';
 import type { UnpackedImage } from './images.ts';
+import { sysctlsOf } from './pod-admission.ts';
 import { resolvePort } from './probe.ts';
 import { makeFifos } from './streams/pipes.ts';
 import { resolveUser } from './users.ts';
@@ -114,6 +115,7 @@ export async function makeContainerSpec(
     allowPrivilegeEscalation: security.allowPrivilegeEscalation ?? false,
     capabilities: { add: security.capabilities?.add ?? [], drop: security.capabilities?.drop ?? [] },
     seccompUnconfined: seccomp?.type === 'Unconfined',
+    sysctls: Object.fromEntries(sysctlsOf(pod)),
     limits: {
       memoryBytes: parseQuantity(limits['memory'] ?? ''),
       cpuMillis: cpuLimit === undefined ? undefined : Math.ceil(cpuLimit * 1000),

@@ -1,5 +1,6 @@
 /** The sandbox of one pod: made when the first container needs it, once. */
 import { mkdirSync } from 'node:fs';
+import { KnapsackError } from '../base/errors.ts';
 import type { Json } from '../base/json.ts';
 import { portMapAnnotation, type Pod } from '../api/pods.ts';
 import { makeSandboxSpec } from './container-spec.ts';
@@ -42,6 +43,8 @@ export class PodSandbox {
   }
 
   async #make(pod: Pod): Promise<Sandbox> {
+    const unserved = this.#env.whyNoHandler(pod);
+    if (unserved !== undefined) throw new KnapsackError('NODE_CONTAINER_CONFIG', unserved);
     mkdirSync(this.#dir, { recursive: true, mode: 0o711 });
     const sandbox = await this.#env.driver.createSandbox(makeSandboxSpec(this.#env, pod));
     this.#made = sandbox;

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { EphemeralContainer, Pod } from '../api/pods.ts';
 import { timestamp } from '../api/object.ts';
 import { messageOf } from '../base/errors.ts';
+import { deepEqual } from '../base/json.ts';
 import type { Logger } from '../base/log.ts';
 import { adoptRun } from './adoption.ts';
 import { ephemeralRecords, recordsOf, saveRecord, type ContainerRecord } from './container-record.ts';
@@ -15,13 +16,14 @@ import { podDir } from './container-spec.ts';
 import type { Sandbox } from './drivers/driver.ts';
 import { runningContainers, type MeasuredPod } from './metrics.ts';
 import { deletePod, settled, stopAll, until } from './pod-end.ts';
+import { whyRejected } from './pod-admission.ts';
 import { PodSandbox } from './pod-sandbox.ts';
 import { backoffEvent, backoffMessage, planRestart } from './restart.ts';
 import { PodFile, type SavedPod } from './saved-pod.ts';
 import { StatusWriter } from './status-writer.ts';
 import { isDone, makeStatus, phaseOf, type Phase } from './status.ts';
 import type { PortConnector } from './streams/ports.ts';
-import { fileSource } from './volume-files.ts';
+import { fileSource, showsLabels } from './volume-files.ts';
 import { PodVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
 
@@ -70,7 +72,7 @@ export class PodWorker implements PodContext {
     this.#file = new PodFile(this.#dir, { clock: env.clock, log: this.#log });
     this.#sandbox = new PodSandbox(env, this.#dir, (sandbox) => this.#sandboxMade(sandbox));
     const files = fileSource({
-      pod,
+      pod: () => this.#pod,
       read: env.readData,
       token: env.token,
       kubeconfig: env.kubeconfig,
@@ -115,6 +117,11 @@ export class PodWorker implements PodContext {
       const { namespace, name } = this.#pod.metadata;
       const message = `Successfully assigned ${namespace}/${name} to ${this.env.nodeName}`;
       this.env.recorder.event(this.#pod, 'Normal', 'Scheduled', message);
+      const rejection = whyRejected(this.#pod, process.platform);
+      if (rejection) {
+        this.#verdict = { phase: 'Failed', ...rejection };
+        this.env.recorder.event(this.#pod, 'Warning', rejection.reason, rejection.message);
+      }
     }
     this.#armDeadline();
     this.changed();
@@ -130,7 +137,10 @@ export class PodWorker implements PodContext {
 
   /** The object has changed. */
   update(pod: Pod): void {
+    const { labels, annotations } = this.#pod.metadata;
     this.#pod = pod;
+    const isRenamed = !deepEqual([labels, annotations], [pod.metadata.labels, pod.metadata.annotations]);
+    if (isRenamed && showsLabels(pod)) this.refreshVolumes();
     for (const record of ephemeralRecords(pod, this.#records)) {
       this.#records.push(record);
       this.#runs.push(new ContainerRun(record, this));
@@ -172,7 +182,7 @@ export class PodWorker implements PodContext {
     this.#writer.stop();
   }
 
-  /** A ConfigMap or Secret of the namespace has changed. */
+  /** What files of volumes are made of has changed. */
   refreshVolumes(): void {
     if (!this.#volumesReady || this.leaving()) return;
     void this.#volumesReady
@@ -242,6 +252,8 @@ export class PodWorker implements PodContext {
   }
 
   #save(): void {
+    // A pod that never got as far as a sandbox has left nothing to find.
+    if (!this.#sandbox.made) return;
     const { namespace = '', name, uid = '' } = this.#pod.metadata;
     this.#file.save({
       namespace,
@@ -299,12 +311,7 @@ export class PodWorker implements PodContext {
   #drive(run: ContainerRun): void {
     const { record } = run;
     if (record.activity || record.handle || record.cancelRetry) return;
-    if (record.state.kind !== 'terminated') {
-      if (record.state.kind === 'waiting' && record.state.reason === 'PodInitializing') {
-        record.state = { kind: 'waiting', reason: 'ContainerCreating' };
-      }
-      return run.start();
-    }
+    if (record.state.kind !== 'terminated') return run.start();
     const { terminated } = record.state;
     const restart = planRestart(this.#pod, record, terminated, this.env.clock.now());
     if (!restart) return;

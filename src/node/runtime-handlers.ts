@@ -9,7 +9,7 @@ function handlersOf({ name, runtimeVersion }: Pick<Driver, 'name' | 'runtimeVers
   return [...new Set([name, runtimeVersion.split(':')[0] ?? name])];
 }
 
-/** Undefined when the pod can run here; otherwise the message of `PodScheduled=False`. */
+/** Undefined when the pod can run here; otherwise why not, as a kubelet and containerd say it. */
 export function whyNoHandler(
   pod: Pod,
   informers: Informers,
@@ -18,8 +18,8 @@ export function whyNoHandler(
   const name = pod.spec?.runtimeClassName;
   if (!name) return undefined;
   const handler = informers.for(runtimeClasses).get(name)?.handler;
-  if (handler === undefined) return `0/1 nodes are available: RuntimeClass "${name}" not found.`;
+  if (handler === undefined) return `RuntimeClass "${name}" not found`;
   const served = handlersOf(driver);
   if (served.includes(handler)) return undefined;
-  return `0/1 nodes are available: 1 node(s) had no runtime handler "${handler}" (${served.join(', ')}).`;
+  return `no runtime for ${JSON.stringify(handler)} is configured (there are ${served.join(', ')})`;
 }

@@ -26,7 +26,8 @@ export type TokenSource = (request: {
 }) => Promise<string>;
 
 interface Source {
-  readonly pod: Pod;
+  /** The pod as it is now: its labels and annotations change. */
+  readonly pod: () => Pod;
   readonly read: DataReader;
   readonly token: TokenSource | undefined;
   /** Text of a kubeconfig for the token and certificate in a directory, where pods cannot have them at the usual path. */
@@ -77,7 +78,7 @@ async function dataFiles(
   ref: { name: string; items?: KeyToPath[]; optional?: boolean },
   mode: number,
 ): Promise<VolumeFile[]> {
-  const data = await read(kind, pod.metadata.namespace ?? '', ref.name);
+  const data = await read(kind, pod().metadata.namespace ?? '', ref.name);
   if (!data) {
     if (ref.optional) return [];
     throw new KnapsackError('NODE_CONTAINER_CONFIG', `${kind} "${ref.name}" not found`);
@@ -91,7 +92,9 @@ async function dataFiles(
   });
 }
 
-function downwardFiles({ pod, facts }: Source, items: readonly DownwardFile[], mode: number): VolumeFile[] {
+function downwardFiles(source: Source, items: readonly DownwardFile[], mode: number): VolumeFile[] {
+  const pod = source.pod();
+  const { facts } = source;
   return items.map((item) => {
     const [container] = pod.spec?.containers ?? [];
     let text = '';
@@ -103,6 +106,17 @@ function downwardFiles({ pod, facts }: Source, items: readonly DownwardFile[], m
   });
 }
 
+/** Whether files of the pod hold its labels or annotations, which change. */
+export function showsLabels({ spec }: Pod): boolean {
+  return (spec?.volumes ?? []).some(({ downwardAPI, projected }) =>
+    [{ downwardAPI }, ...(projected?.sources ?? [])].some((part) =>
+      part.downwardAPI?.items?.some(({ fieldRef }) =>
+        /^metadata\.(?:labels|annotations)/.test(fieldRef?.fieldPath ?? ''),
+      ),
+    ),
+  );
+}
+
 /** Nothing when this node has no token source: as `automountServiceAccountToken: false`. */
 async function tokenFile(
   { pod, token }: Source,
@@ -110,12 +124,13 @@ async function tokenFile(
   mode: number,
 ): Promise<VolumeFile[]> {
   if (!token) return [];
+  const { metadata, spec } = pod();
   const text = await token({
-    namespace: pod.metadata.namespace ?? '',
-    serviceAccount: pod.spec?.serviceAccountName ?? 'default',
+    namespace: metadata.namespace ?? '',
+    serviceAccount: spec?.serviceAccountName ?? 'default',
     audience: part.audience,
     expirationSeconds: part.expirationSeconds ?? 3600,
-    pod: { name: pod.metadata.name, uid: pod.metadata.uid ?? '' },
+    pod: { name: metadata.name, uid: metadata.uid ?? '' },
   }).catch((error: unknown) => {
     if (!(error instanceof ApiError)) throw error;
     throw new KnapsackError('NODE_CONTAINER_CONFIG', `failed to fetch token: ${error.message}`);

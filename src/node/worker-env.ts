@@ -40,6 +40,8 @@ export interface WorkerEnv {
   /** `KUBERNETES_SERVICE_HOST` and its kin for the containers of a pod. */
   serviceEnv(pod: Pod): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>>;
   dns(pod: Pod): SandboxSpec['dns'];
+  /** Why nothing here runs pods of the pod's RuntimeClass; undefined when something does. */
+  whyNoHandler(pod: Pod): string | undefined;
   /** A pod no longer uses what it asked for: one that waits may fit now. */
   freed(): void;
 }

@@ -77,6 +77,7 @@ for (const way of ['shell', 'spawn'] as const) {
         allowPrivilegeEscalation: false,
         capabilities: { add: [], drop: [] },
         seccompUnconfined: false,
+        sysctls: {},
         limits: { memoryBytes: undefined, cpuMillis: undefined, cpuRequestMillis: 0 },
         logPath: join(root, `${id}.log`),
         stdin: undefined,

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { events } from '../../src/api/kubernetes/events.ts';
 import { runtimeClasses } from '../../src/api/kubernetes/runtime-classes.ts';
-import { helloPod, startTestNode, type TestNode } from './support.ts';
+import { waitFor } from '../support/wait.ts';
+import { condition, helloPod, startTestNode, type TestNode } from './support.ts';
 
 describe('RuntimeClasses on the node', () => {
   let node: TestNode;
@@ -21,13 +23,16 @@ describe('RuntimeClasses on the node', () => {
       await node.run(handler, { ...helloPod, runtimeClassName: handler });
     }
     await node.untilReady('process');
-    const waiting = await node.until('oci', 'to wait', (pod) =>
-      Boolean(pod.status?.conditions?.some((one) => one.type === 'PodScheduled' && one.status === 'False')),
-    );
-    const scheduled = waiting.status?.conditions?.find((one) => one.type === 'PodScheduled');
+    const event = await waitFor('the event', async () => {
+      const { items } = await node.api.client.list(events, { namespace: 'default' });
+      return items.find((one) => one.reason === 'FailedCreatePodSandBox');
+    });
     assert.equal(
-      scheduled?.message,
-      '0/1 nodes are available: 1 node(s) had no runtime handler "oci" (process).',
+      event.message,
+      'Failed to create pod sandbox: no runtime for "oci" is configured (there are process)',
     );
+    const waiting = await node.get('oci');
+    assert.equal(condition(waiting, 'PodScheduled'), 'True');
+    assert.equal(waiting.status?.phase, 'Pending');
   });
 });

@@ -138,11 +138,28 @@ function podSpecIssues(spec: PodSpec, path: string): Issue[] {
     const value = spec[member];
     if (value) faults.invalid(`${path}.${member}`, value, dnsSubdomainFault(value));
   }
+  checkSysctls(faults, spec, `${path}.securityContext.sysctls`);
   for (const member of ['hostname', 'subdomain'] as const) {
     const value = spec[member];
     if (value) faults.invalid(`${path}.${member}`, value, dnsLabelFault(value));
   }
   return [...faults.issues, ...labelIssues(spec.nodeSelector, `${path}.nodeSelector`)];
+}
+
+const sysctlSegment = '[a-z0-9]([-_a-z0-9]*[a-z0-9])?';
+const sysctlName = `^(${sysctlSegment}[\\./])*${sysctlSegment}$`;
+const maxSysctlName = 253;
+
+function checkSysctls(faults: Faults, spec: PodSpec, path: string): void {
+  const names = new Set<string>();
+  (spec.securityContext?.sysctls ?? []).forEach(({ name }, i) => {
+    const at = `${path}[${i}].name`;
+    if (!name) faults.required(at);
+    else if (name.length > maxSysctlName || !new RegExp(sysctlName).test(name)) {
+      faults.invalid(at, name, `must have at most ${maxSysctlName} characters and match regex ${sysctlName}`);
+    } else if (names.has(name)) faults.duplicate(at, name);
+    names.add(name);
+  });
 }
 
 function checkVolumes(faults: Faults, spec: PodSpec, path: string): Set<string> {

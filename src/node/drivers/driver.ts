@@ -76,6 +76,8 @@ export interface ContainerSpec {
   readonly allowPrivilegeEscalation: boolean;
   readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] };
   readonly seccompUnconfined: boolean;
+  /** Kernel parameters of the container's own namespaces, names with dots. */
+  readonly sysctls: Readonly<Record<string, string>>;
   readonly limits: {
     readonly memoryBytes: number | undefined;
     /** Thousandths of a CPU. */

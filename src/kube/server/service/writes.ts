@@ -70,7 +70,16 @@ export function generationAfter(
 ): number | undefined {
   const before = stored.metadata.generation;
   if (def.tracksGeneration === false) return before;
-  return (before ?? 1) + (sameIntent(def, stored, next) ? 0 : 1);
+  const isPod = def.group === '' && def.plural === 'pods';
+  const same = sameIntent(def, stored, isPod ? placedAs(stored, next) : next);
+  return (before ?? 1) + (same ? 0 : 1);
+}
+
+/** Where a scheduler puts a pod is nothing that the pod wants (registry/core/pod/storage `BindingREST`). */
+function placedAs(stored: UntypedObject, next: UntypedObject): UntypedObject {
+  const { nodeName: _chosen, ...spec } = membersOf(next['spec']);
+  const { nodeName } = membersOf(stored['spec']);
+  return { ...next, spec: nodeName === undefined ? spec : { ...spec, nodeName } };
 }
 
 /** Whether two versions want the same. */

@@ -97,7 +97,7 @@ export function makeBundle(input: BundleInput): object {
         ...(input.netns ? [{ type: 'network', path: input.netns }] : []),
       ],
       // Ports below 1024 are no privilege in a network of one's own.
-      ...(input.netns ? { sysctl: { 'net.ipv4.ip_unprivileged_port_start': '0' } } : {}),
+      sysctl: { ...(input.netns ? { 'net.ipv4.ip_unprivileged_port_start': '0' } : {}), ...spec.sysctls },
       ...(seccomp ? { seccomp } : {}),
       ...(input.cgroupsPath ? { cgroupsPath: input.cgroupsPath, resources: {} } : {}),
       ...(spec.privileged ? {} : { maskedPaths, readonlyPaths }),

@@ -22,6 +22,7 @@ import { makeBundle } from './bundle.ts';
 import { OciContainer } from './container.ts';
 import { namespaceSetup } from './detect.ts';
 import type { FirewallPrograms } from './firewall.ts';
+import { hostHostsFile, podHostsFile } from './hosts-file.ts';
 import { PodNetwork } from './network.ts';
 import { Outbound } from './outbound.ts';
 import { HostResolver } from './resolv-conf.ts';
@@ -111,7 +112,7 @@ export class OciDriver implements Driver {
 
   async createSandbox(spec: SandboxSpec): Promise<Sandbox> {
     const ip = spec.hostNetwork ? '127.0.0.1' : await this.#network.attach(spec.pod.uid);
-    writeFileSync(join(spec.dir, 'hosts'), hostsFile(spec, ip));
+    writeFileSync(join(spec.dir, 'hosts'), spec.hostNetwork ? hostHostsFile(spec) : podHostsFile(spec, ip));
     writeFileSync(join(spec.dir, 'resolv.conf'), this.#resolvFile(spec));
     writeFileSync(join(spec.dir, 'hostname'), `${spec.hostname}\n`);
     return sandboxOf(spec, ip);
@@ -280,14 +281,4 @@ function podFiles(dir: string, spec: ContainerSpec): ContainerMount[] {
   return ['hosts', 'resolv.conf', 'hostname']
     .map((name) => ({ source: join(dir, name), destination: `/etc/${name}`, readOnly: false }))
     .filter((mount) => !taken.has(mount.destination));
-}
-
-function hostsFile(spec: SandboxSpec, ip: string): string {
-  const lines = [
-    '127.0.0.1\tlocalhost',
-    '::1\tlocalhost ip6-localhost ip6-loopback',
-    `${ip}\t${spec.hostname}`,
-    ...spec.hostAliases.map((alias) => `${alias.ip}\t${alias.names.join(' ')}`),
-  ];
-  return `${lines.join('\n')}\n`;
 }

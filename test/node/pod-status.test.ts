@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { pods } from '../../src/api/kubernetes/pods.ts';
+import type { Pod } from '../../src/api/pods.ts';
+import { waitFor } from '../support/wait.ts';
+import { startTestNode, type TestNode } from './support.ts';
+
+describe('what a pod shows', () => {
+  const seen: Pod[] = [];
+  let node: TestNode;
+  before(async () => {
+    node = await startTestNode('process', { announce: (pod) => seen.push(pod) });
+  });
+  after(() => node.close());
+
+  it('a container that waits in a pod with init containers is PodInitializing at any moment', async () => {
+    const step = { image: 'script', args: ['0'] };
+    await node.run('steps', {
+      restartPolicy: 'Never',
+      initContainers: [
+        { name: 'one', ...step },
+        { name: 'two', ...step },
+      ],
+      containers: [{ name: 'main', ...step }],
+    });
+    await node.until('steps', 'Succeeded', ({ status }) => status?.phase === 'Succeeded');
+    const statuses = seen
+      .filter(({ metadata }) => metadata.name === 'steps')
+      .flatMap(({ status }) => [
+        ...(status?.initContainerStatuses ?? []),
+        ...(status?.containerStatuses ?? []),
+      ]);
+    const reasons = new Set(statuses.flatMap(({ state }) => state?.waiting?.reason ?? []));
+    assert.deepEqual([...reasons], ['PodInitializing']);
+  });
+
+  it('being put on the node does not move the generation; a change of what is wanted does', async () => {
+    await node.run('placed', {
+      containers: [{ name: 'app', image: 'script', args: ['setInterval(()=>{},1e3)'] }],
+    });
+    const pod = await node.until('placed', 'Running', ({ status }) => status?.phase === 'Running');
+    assert.equal(pod.spec?.nodeName, 'testnode');
+    assert.equal(pod.metadata.generation, 1);
+    const key = { namespace: 'default', name: 'placed' };
+    const patched = await node.api.client.patch(pods, key, {
+      type: 'merge',
+      body: { spec: { activeDeadlineSeconds: 3000 } },
+    });
+    assert.equal(patched.metadata.generation, 2);
+  });
+
+  it('files of the downward API follow labels and annotations', async () => {
+    const path = '/labels/both';
+    const args = [
+      `const fs = require('fs'); setInterval(() => console.log(fs.readFileSync('${path}', 'utf8').trim()), 50)`,
+    ];
+    const field = { fieldRef: { fieldPath: 'metadata.labels' } };
+    await node.run(
+      'named',
+      {
+        volumes: [
+          {
+            name: 'labels',
+            projected: { sources: [{ downwardAPI: { items: [{ path: 'both', ...field }] } }] },
+          },
+        ],
+        containers: [
+          { name: 'app', image: 'script', args, volumeMounts: [{ name: 'labels', mountPath: '/labels' }] },
+        ],
+      },
+      { labels: { tier: 'old' } },
+    );
+    await waitFor('the old label', async () =>
+      (await node.logs('named').catch(() => '')).includes('tier="old"'),
+    );
+    const key = { namespace: 'default', name: 'named' };
+    await node.api.client.patch(pods, key, {
+      type: 'merge',
+      body: { metadata: { labels: { tier: 'new' } } },
+    });
+    await waitFor('the new label', async () => (await node.logs('named')).includes('tier="new"'));
+  });
+});
