@@ -15,6 +15,11 @@ describe('/etc/hosts of pods', () => {
       text,
       /\n10\.0\.0\.9\tweb\n\n# Entries added by HostAliases\.\n10\.1\.2\.3\tfoo\tbar\.local\n$/,
     );
+    const named = { hostname: 'web', fullHostname: 'web.sub.default.svc.cluster.local', hostAliases: [] };
+    assert.match(
+      podHostsFile(named, '10.0.0.9'),
+      /\n10\.0\.0\.9\tweb\.sub\.default\.svc\.cluster\.local\tweb\n$/,
+    );
     const plain = podHostsFile({ hostname: 'web', hostAliases: [] }, '10.0.0.9');
     assert.match(plain, /\n10\.0\.0\.9\tweb\n$/);
   });

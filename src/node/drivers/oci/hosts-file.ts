@@ -2,7 +2,10 @@
 import { readFileSync } from 'node:fs';
 import type { SandboxSpec } from '../driver.ts';
 
-type Names = Pick<SandboxSpec, 'hostname' | 'hostAliases'>;
+interface Names extends Pick<SandboxSpec, 'hostname' | 'hostAliases'> {
+  /** The name that a headless Service gives the pod, where it has one. */
+  readonly fullHostname?: string | undefined;
+}
 
 /** Of a pod with an address of its own. Tools tell by the first line that the file is not the image's. */
 export function podHostsFile(spec: Names, ip: string): string {
@@ -14,7 +17,7 @@ export function podHostsFile(spec: Names, ip: string): string {
     'fe00::0\tip6-mcastprefix',
     'fe00::1\tip6-allnodes',
     'fe00::2\tip6-allrouters',
-    `${ip}\t${spec.hostname}`,
+    [ip, ...(spec.fullHostname === undefined ? [] : [spec.fullHostname]), spec.hostname].join('\t'),
   ];
   return `${lines.join('\n')}\n${aliasLines(spec)}`;
 }
