@@ -74,9 +74,22 @@ function detailsOf(def: ResourceDef, object: KubeObject): Iterable<readonly [str
 function isCharged(pod: Pod, now: number): boolean {
   const phase = pod.status?.phase;
   if (phase === 'Succeeded' || phase === 'Failed') return false;
-  const { deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
-  if (deletionTimestamp === undefined || deletionGracePeriodSeconds === undefined) return true;
-  return now <= Date.parse(deletionTimestamp) + deletionGracePeriodSeconds * 1000;
+  const past = pastGrace(pod);
+  return past === undefined || now <= past;
+}
+
+function pastGrace({ metadata }: KubeObject): number | undefined {
+  const { deletionTimestamp, deletionGracePeriodSeconds } = metadata;
+  if (deletionTimestamp === undefined || deletionGracePeriodSeconds === undefined) return undefined;
+  return Date.parse(deletionTimestamp) + deletionGracePeriodSeconds * 1000;
+}
+
+/**
+ * The moment, milliseconds since the epoch, after which an object counts for less although nobody writes it: a pod past
+ * the time that it was given to end. Undefined for all others.
+ */
+export function pastCharge(def: ResourceDef, object: KubeObject): number | undefined {
+  return isCore(def, 'pods') ? pastGrace(object) : undefined;
 }
 
 function* podUsage(pod: Pod): Generator<readonly [string, ExactQuantity]> {
@@ -160,7 +173,7 @@ function crossesNamespaces({ affinity }: NonNullable<Pod['spec']>): boolean {
   return terms.some((term) => (term.namespaces?.length ?? 0) > 0 || term.namespaceSelector !== undefined);
 }
 
-/** What objects of one resource use of the names given. Runs over all of them at each creation: it must be quick. */
+/** What objects of one resource use of the names given. */
 export function totalUsage(
   quota: ResourceQuota,
   def: ResourceDef,

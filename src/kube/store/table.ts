@@ -3,6 +3,8 @@ import type { KubeObject } from '../../api/object.ts';
 import type { StoredRecord, StoreEvent } from './record.ts';
 
 export type Listener = (events: readonly StoreEvent[]) => void;
+/** Is told of the newest version of an object, or that it is gone, at once: durable or not, and taken back or not. */
+export type Observer = (key: string, record: StoredRecord | undefined) => void;
 
 /** How much of the past is kept for watches that resume. */
 export interface RingLimits {
@@ -26,6 +28,7 @@ export class Table {
   #ring: StoreEvent[] = [];
   #ringBytes = 0;
   #listeners = new Set<Listener>();
+  readonly #observers: Observer[] = [];
   /** Sorted; may still hold removed keys. Keys written since the last read wait in `#fresh`. */
   #keys: string[] = [];
   #fresh: string[] = [];
@@ -49,10 +52,13 @@ export class Table {
   set(record: StoredRecord): void {
     if (!this.#records.has(record.key)) this.#fresh.push(record.key);
     this.#records.set(record.key, record);
+    for (const observer of this.#observers) observer(record.key, record);
   }
 
   remove(key: string): void {
-    if (this.#records.delete(key)) this.#removed = true;
+    if (!this.#records.delete(key)) return;
+    this.#removed = true;
+    for (const observer of this.#observers) observer(key, undefined);
   }
 
   /** The newest versions in key order, of one namespace or of all. */
@@ -112,6 +118,11 @@ export class Table {
       else high = middle;
     }
     return this.#ring.slice(low);
+  }
+
+  /** For as long as the table lives. */
+  observe(observer: Observer): void {
+    this.#observers.push(observer);
   }
 
   subscribe(listener: Listener): () => void {

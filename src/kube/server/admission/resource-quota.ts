@@ -9,7 +9,6 @@ import {
   matchesScopes,
   measuredNames,
   missingCompute,
-  totalUsage,
   usageOf,
 } from '../../../api/kubernetes/quota-usage.ts';
 import { resourceQuotas, type ResourceQuota } from '../../../api/kubernetes/quotas.ts';
@@ -21,7 +20,9 @@ export const resourceQuota: AdmissionPlugin = {
   validate(attributes) {
     const { namespace, subresource, object, stored } = attributes;
     if (namespace === undefined || subresource || !object || !isCounted(attributes)) return;
-    for (const quota of stored(resourceQuotas, namespace)) checkQuota(quota, attributes, object);
+    const quotas = [...stored(resourceQuotas, namespace)];
+    attributes.usage.keepOnly(quotas, attributes.def, namespace);
+    for (const quota of quotas) checkQuota(quota, attributes, object, namespace);
   },
 };
 
@@ -32,8 +33,13 @@ function isCounted({ operation, def }: AdmissionAttributes): boolean {
   return operation === 'UPDATE' && def.group === '' && grows;
 }
 
-function checkQuota(quota: ResourceQuota, attributes: AdmissionAttributes, object: KubeObject): void {
-  const { def, name, namespace, old, now, stored } = attributes;
+function checkQuota(
+  quota: ResourceQuota,
+  attributes: AdmissionAttributes,
+  object: KubeObject,
+  namespace: string,
+): void {
+  const { def, name, old, now, usage } = attributes;
   const names = measuredNames(quota, def);
   if (names.length === 0 || !matchesScopes(quota, def, object)) return;
   if (def.group === '' && def.plural === 'pods') {
@@ -44,7 +50,7 @@ function checkQuota(quota: ResourceQuota, attributes: AdmissionAttributes, objec
   const requested = addedUsage(usageOf(def, object, now), before);
   const concerned = names.filter((each) => requested.has(each));
   if (concerned.length === 0) return;
-  const used = totalUsage(quota, def, stored(def, namespace), concerned, now);
+  const used = usage.used(quota, def, namespace, now);
   const hard = new Map(concerned.map((each) => [each, exact(quota.spec?.hard?.[each])]));
   const at = (list: ReadonlyMap<string, ExactQuantity>, each: string): ExactQuantity =>
     list.get(each) ?? zero;

@@ -6,6 +6,7 @@ import type { AdmissionAttributes, AdmissionPlugin, Readmission, WebhookStage } 
 import { setManagedFields, type Entries } from './ownership/ownership.ts';
 import type { Reads } from './reads.ts';
 import type { Requester } from './requests.ts';
+import { UsageTotals } from './usage-totals.ts';
 
 /** What is known of a write before its object is. */
 export type Pending = Pick<
@@ -18,12 +19,15 @@ export class AdmissionChain {
   readonly webhooks: WebhookStage | undefined;
   readonly #reads: Reads;
 
+  readonly usage: UsageTotals;
+
   /** What admission may look at: the newest objects, durable or not, as the write that follows comes after them. */
   readonly view = <T extends KubeObject>(def: ResourceDef<T>, namespace?: string): T[] =>
     this.#reads.table(def).objects(namespace) as T[];
 
   constructor(reads: Reads, plugins: readonly AdmissionPlugin[], webhooks: WebhookStage | undefined) {
     this.#reads = reads;
+    this.usage = new UsageTotals((def) => this.#reads.table(def));
     this.plugins = plugins;
     this.webhooks = webhooks;
   }
@@ -143,6 +147,7 @@ export class AdmissionChain {
       object,
       request: requester,
       stored: this.view,
+      usage: this.usage,
     };
   }
 }

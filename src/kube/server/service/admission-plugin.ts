@@ -7,6 +7,7 @@ import type { KubeObject, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
 import type { ResourceSource } from '../../resource-registry.ts';
 import type { DeleteRequest, Requester, WriteRequest } from './requests.ts';
+import type { UsageTotals } from './usage-totals.ts';
 
 /** A write on its way to the store. */
 export interface AdmissionAttributes extends Requester {
@@ -32,6 +33,8 @@ export interface AdmissionAttributes extends Requester {
    * them.
    */
   readonly stored: <T extends KubeObject>(def: ResourceDef<T>, namespace?: string) => Iterable<T>;
+  /** What those objects use together, as quotas count. */
+  readonly usage: UsageTotals;
 }
 
 /**

@@ -278,6 +278,7 @@ export class Writer {
       old: undefined,
       request,
       stored: this.#admission.view,
+      usage: this.#admission.usage,
     };
     const { webhooks } = this.#admission;
     let object = action.object;
