@@ -148,7 +148,7 @@ function pruneAt(schema: Schema, value: unknown, path: string, removed: string[]
   const embedded = resolved['x-kubernetes-embedded-resource'] === true;
   const members = value as Members;
   for (const key of Object.keys(members)) {
-    const member = memberSchema(resolved, key) ?? (embedded ? embeddedMember(key) : undefined);
+    const member = (embedded ? embeddedMember(key) : undefined) ?? memberSchema(resolved, key);
     const at = path === '' ? key : `${path}.${key}`;
     if (member) {
       pruneAt(member, members[key], at, removed);
@@ -162,6 +162,7 @@ function pruneAt(schema: Schema, value: unknown, path: string, removed: string[]
 const metadataSchema: Schema = { $ref: 'meta.v1.ObjectMeta' };
 const stringSchema: Schema = { type: 'string' };
 
+/** What any object has, whatever the schema of its definition says of it besides. */
 function embeddedMember(key: string): Schema | undefined {
   if (key === 'metadata') return metadataSchema;
   return key === 'apiVersion' || key === 'kind' ? stringSchema : undefined;

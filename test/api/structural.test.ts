@@ -267,6 +267,16 @@ describe('pruning', () => {
     ]);
     assert.deepEqual(object.spec.free, { anything: { goes: 1 }, known: {} });
   });
+  it('knows all metadata of an embedded object, though its schema names but a part of it', () => {
+    const schema: Schema = {
+      type: 'object',
+      'x-kubernetes-embedded-resource': true,
+      properties: { metadata: { type: 'object', properties: { name: { type: 'string' } } } },
+    };
+    const object = { apiVersion: 'v1', metadata: { name: 'x', namespace: 'y', bogus: 1 } };
+    assert.deepEqual(prune(schema, object), ['metadata.bogus']);
+    assert.deepEqual(object.metadata, { name: 'x', namespace: 'y' });
+  });
   it('keeps whatever a map holds', () => {
     const object = { spec: { limits: { anything: 'x' } } };
     assert.deepEqual(prune(widget, object), []);
