@@ -6,6 +6,7 @@ import { startControllers, type ControllerStats } from '../kube/controller/kerne
 import { Recorder, type EventRecorder } from '../kube/controller/recorder.ts';
 import { ResourceRegistry } from '../kube/resource-registry.ts';
 import { accessControllers, type AccessOptions } from './access.ts';
+import { admissionPolicyStatusController } from './admission-policy-status.ts';
 import { disruptionController } from './disruption/index.ts';
 import { eventExpiryController } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
@@ -15,6 +16,8 @@ import { namespaceController, type NamespaceOptions } from './namespace.ts';
 import { networkControllers, type NetworkOptions } from './network.ts';
 import { podCollectionController } from './pod-collection.ts';
 import { quotaController } from './quota.ts';
+import { cordonController } from './taints/cordon.ts';
+import { taintEvictionController } from './taints/eviction.ts';
 import { volumeControllers, type VolumeOptions } from './volumes/index.ts';
 import { workloadControllers } from './workloads.ts';
 
@@ -46,8 +49,11 @@ function clusterControllers(
     namespaceController(env, { ...options, registry }),
     podCollectionController(env),
     disruptionController(env, recorder('controllermanager'), registry),
+    cordonController(env),
+    taintEvictionController(env, recorder('taint-eviction-controller')),
     quotaController(env, registry),
     eventExpiryController(env),
+    admissionPolicyStatusController(env, registry),
     ...accessControllers(env, options),
   ];
 }

@@ -42,16 +42,27 @@ function podRequests(pod: Pod): Map<string, number> {
  * admitted before.
  */
 export function whyUnschedulable(pod: Pod, node: Node, running: Iterable<Pod>): string | undefined {
-  const reasons: string[] = [];
   const spec = pod.spec ?? { containers: [] };
-  if (node.spec?.unschedulable && !toleratesUnschedulable(spec)) {
-    reasons.push('1 node(s) were unschedulable');
+  const reason = whyNotHere(spec, node);
+  const reasons = reason === undefined ? whyNoRoom(pod, node, running) : [reason];
+  if (reasons.length === 0) return undefined;
+  return `0/1 nodes are available: ${reasons.sort().join(', ')}.`;
+}
+
+/** What the first of the scheduler's filters says that a node does not pass; the others are not asked. */
+function whyNotHere(spec: NonNullable<Pod['spec']>, node: Node): string | undefined {
+  // Who names the node passes the scheduler by: only what would make it leave again keeps it away.
+  const isBound = Boolean(spec.nodeName);
+  if (!isBound && node.spec?.unschedulable && !toleratesUnschedulable(spec)) {
+    return '1 node(s) were unschedulable';
   }
-  const taint = untoleratedTaint(spec, node);
-  if (taint) {
-    reasons.push(`1 node(s) had untolerated taint {${taint.key}: ${taint.value ?? ''}}`);
-  }
-  if (!matchesNode(spec, node)) reasons.push("1 node(s) didn't match Pod's node affinity/selector");
+  const taint = untoleratedTaint(spec, node, isBound ? ['NoExecute'] : ['NoSchedule', 'NoExecute']);
+  if (taint) return `1 node(s) had untolerated taint {${taint.key}: ${taint.value ?? ''}}`;
+  return matchesNode(spec, node) ? undefined : "1 node(s) didn't match Pod's node affinity/selector";
+}
+
+function whyNoRoom(pod: Pod, node: Node, running: Iterable<Pod>): string[] {
+  const reasons: string[] = [];
   const wanted = podRequests(pod);
   const used = new Map<string, number>();
   let count = 0;
@@ -66,6 +77,5 @@ export function whyUnschedulable(pod: Pod, node: Node, running: Iterable<Pod>): 
     // A billionth absorbs the rounding of sums of decimal fractions.
     if (value > room + 1e-9) reasons.push(`1 Insufficient ${name}`);
   }
-  if (reasons.length === 0) return undefined;
-  return `0/1 nodes are available: ${reasons.sort().join(', ')}.`;
+  return reasons;
 }

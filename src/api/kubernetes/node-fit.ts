@@ -9,7 +9,7 @@ type Toleration = KubernetesTypes['core.v1.Toleration'];
 type Taint = KubernetesTypes['core.v1.Taint'];
 
 /** The taint that a cordoned node has. */
-const unschedulable: Taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' };
+export const unschedulableTaint: Taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' };
 
 /** Whether the node is as the pod's node selector and required affinity ask. */
 export function matchesNode(spec: PodSpec, node: Node): boolean {
@@ -43,14 +43,17 @@ export function untoleratedTaint(
   effects: readonly string[] = ['NoSchedule', 'NoExecute'],
 ): Taint | undefined {
   const taints = node.spec?.taints ?? [];
-  return taints.find(
-    (taint) => effects.includes(taint.effect) && !(spec.tolerations ?? []).some((t) => tolerates(t, taint)),
-  );
+  return taints.find((taint) => effects.includes(taint.effect) && !tolerationOf(spec, taint));
+}
+
+/** The first toleration of a pod that covers a taint. */
+export function tolerationOf(spec: PodSpec, taint: Taint): Toleration | undefined {
+  return spec.tolerations?.find((toleration) => tolerates(toleration, taint));
 }
 
 /** Whether a pod may be put on a node that takes no more, as those of DaemonSets may. */
 export function toleratesUnschedulable(spec: PodSpec): boolean {
-  return (spec.tolerations ?? []).some((toleration) => tolerates(toleration, unschedulable));
+  return (spec.tolerations ?? []).some((toleration) => tolerates(toleration, unschedulableTaint));
 }
 
 function tolerates(toleration: Toleration, taint: Taint): boolean {
