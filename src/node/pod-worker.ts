@@ -138,7 +138,9 @@ export class PodWorker implements PodContext {
   /** The object has changed. */
   update(pod: Pod): void {
     const { labels, annotations } = this.#pod.metadata;
+    const deadline = this.#pod.spec?.activeDeadlineSeconds;
     this.#pod = pod;
+    if (pod.spec?.activeDeadlineSeconds !== deadline) this.#armDeadline();
     const isRenamed = !deepEqual([labels, annotations], [pod.metadata.labels, pod.metadata.annotations]);
     if (isRenamed && showsLabels(pod)) this.refreshVolumes();
     for (const record of ephemeralRecords(pod, this.#records)) {
@@ -329,6 +331,7 @@ export class PodWorker implements PodContext {
   }
 
   #armDeadline(): void {
+    this.#cancelDeadline?.();
     const limit = this.#pod.spec?.activeDeadlineSeconds;
     if (limit === undefined || this.#finishing || !this.#startTime) return;
     const remaining = Date.parse(this.#startTime) + limit * 1000 - this.env.clock.now();
@@ -348,7 +351,7 @@ export class PodWorker implements PodContext {
   }
 
   async #cleanFinished(): Promise<void> {
-    await this.#stopAll(defaultGraceSeconds * 1000);
+    await this.#stopAll((this.#pod.spec?.terminationGracePeriodSeconds ?? defaultGraceSeconds) * 1000);
     await this.#sandbox.drop();
     this.#volumes.remove();
     this.save();

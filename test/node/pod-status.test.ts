@@ -49,6 +49,17 @@ describe('what a pod shows', () => {
     assert.equal(patched.metadata.generation, 2);
   });
 
+  it('a deadline that is set while the pod runs holds', async () => {
+    await node.run('timed', {
+      containers: [{ name: 'app', image: 'script', args: ['setInterval(()=>{},1e3)'] }],
+    });
+    await node.until('timed', 'Running', ({ status }) => status?.phase === 'Running');
+    const key = { namespace: 'default', name: 'timed' };
+    await node.api.client.patch(pods, key, { type: 'merge', body: { spec: { activeDeadlineSeconds: 1 } } });
+    const pod = await node.until('timed', 'Failed', ({ status }) => status?.phase === 'Failed');
+    assert.equal(pod.status?.reason, 'DeadlineExceeded');
+  });
+
   it('files of the downward API follow labels and annotations', async () => {
     const path = '/labels/both';
     const args = [
