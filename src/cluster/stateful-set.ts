@@ -25,6 +25,7 @@ import { isActive } from './pod-state.ts';
 import { templateOf } from './resources/controller-revision.ts';
 import {
   claimOwners,
+  foreignController,
   identityLabels,
   makeClaims,
   makeStatefulPod,
@@ -243,6 +244,10 @@ class StatefulSetController implements Controller {
       for (const { metadata } of makeClaims(set, ordinal)) {
         const claim = this.#claims.get(`${metadata.namespace ?? ''}/${metadata.name}`);
         if (!claim || claim.metadata.deletionTimestamp) continue;
+        if (foreignController(set, pod, claim)) {
+          const message = `PersistentVolumeClaim ${metadata.name} has a conflicting OwnerReference that acts as a managing controller, the retention policy is ignored for this claim`;
+          this.#recorder.event(set, 'Warning', 'ConflictingController', message);
+        }
         const owners = claimOwners(set, pod, isCondemned(set, ordinal), claim);
         if (deepEqual(owners, claim.metadata.ownerReferences ?? [])) continue;
         const { uid, resourceVersion } = claim.metadata;

@@ -1,4 +1,4 @@
-import { controllerRef, type OwnerReference } from '../../api/object.ts';
+import { controllerRef, type KubeObject, type OwnerReference } from '../../api/object.ts';
 import type { PodTemplateSpec } from '../../api/kubernetes/pod-defaults.ts';
 import type { PersistentVolumeClaim } from '../../api/kubernetes/storage.ts';
 import type { StatefulSet } from '../../api/kubernetes/workloads.ts';
@@ -92,7 +92,8 @@ export function makeClaims(set: StatefulSet, ordinal: number): PersistentVolumeC
 
 /**
  * Who owns a claim, by the retention policy of its set: nobody, the set (it goes with it), or, once it is scaled away, its
- * pod. `condemned`: the pod is beyond the replicas. References of others stay.
+ * pod; the owner is its controller. `condemned`: the pod is beyond the replicas. References of others stay, and a claim
+ * that another controller manages, or that still belongs to an earlier set or pod of the name, gets none.
  */
 export function claimOwners(
   set: StatefulSet,
@@ -100,17 +101,31 @@ export function claimOwners(
   condemned: boolean,
   claim: PersistentVolumeClaim,
 ): OwnerReference[] {
+  const { ownerReferences = [] } = claim.metadata;
+  const own = (ref: OwnerReference): KubeObject | undefined =>
+    [set, pod].find((owner) => owner !== undefined && namesOwner(ref, owner));
+  if (ownerReferences.some((ref) => (own(ref)?.metadata.uid ?? ref.uid) !== ref.uid)) return ownerReferences;
+  const others = ownerReferences.filter((ref) => !own(ref));
   const { whenDeleted, whenScaled } = set.spec?.persistentVolumeClaimRetentionPolicy ?? {};
-  const others = (claim.metadata.ownerReferences ?? []).filter(
-    ({ kind, name, apiVersion }) =>
-      !(kind === 'StatefulSet' && name === set.metadata.name) &&
-      !(kind === 'Pod' && apiVersion === 'v1' && name === pod?.metadata.name),
+  if (foreignController(set, pod, claim)) return others;
+  if (whenScaled === 'Delete' && condemned)
+    return pod?.metadata.uid ? [...others, controllerRef(pod)] : others;
+  return whenDeleted === 'Delete' ? [...others, controllerRef(set)] : others;
+}
+
+/** Another controller that manages a claim whose set has a policy for it: then the policy does not hold. */
+export function foreignController(
+  set: StatefulSet,
+  pod: Pod | undefined,
+  claim: PersistentVolumeClaim,
+): OwnerReference | undefined {
+  const { whenDeleted, whenScaled } = set.spec?.persistentVolumeClaimRetentionPolicy ?? {};
+  if (whenDeleted !== 'Delete' && whenScaled !== 'Delete') return undefined;
+  return claim.metadata.ownerReferences?.find(
+    (ref) => ref.controller && !namesOwner(ref, set) && !(pod && namesOwner(ref, pod)),
   );
-  if (whenScaled === 'Delete' && condemned) {
-    if (!pod?.metadata.uid) return others;
-    return [...others, { apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name, uid: pod.metadata.uid }];
-  }
-  if (whenDeleted !== 'Delete') return others;
-  const { name, uid = '' } = set.metadata;
-  return [...others, { apiVersion: 'apps/v1', kind: 'StatefulSet', name, uid }];
+}
+
+function namesOwner({ apiVersion, kind, name }: OwnerReference, owner: KubeObject): boolean {
+  return apiVersion === owner.apiVersion && kind === owner.kind && name === owner.metadata.name;
 }
