@@ -72,6 +72,8 @@ const keepAliveMs = 120_000;
 /** Time for the head of a request, and for all of it with its body. */
 const headMs = 15_000;
 const requestMs = 60_000;
+/** Bytes of a head, as Go's servers take: `kubectl exec` sends its command in the path. */
+const maxHeadBytes = 1024 * 1024;
 const closeGraceMs = 2000;
 /**
  * Where a wish to go on in another protocol is looked at. Elsewhere it is ignored, as it may be (RFC 9110 §7.8): otherwise
@@ -127,6 +129,7 @@ function makeListener({ pki, log }: ApiServerOptions, handler: RequestHandler): 
       headersTimeout: headMs,
       requestTimeout: requestMs,
       connectionsCheckingInterval: 5000,
+      maxHeaderSize: maxHeadBytes,
       shouldUpgradeCallback: ({ url = '' }) => mayUpgrade.test(url),
     },
     (request, response) => void handler.handle(request, response),

@@ -233,6 +233,14 @@ describe('API server over HTTP', () => {
     });
   });
 
+  it('takes heads as long as those of a Go server: kubectl exec sends commands in the path', async () => {
+    const reply = await server.call('GET', `/version?command=${'a'.repeat(300_000)}`);
+    assert.equal(reply.status, 200);
+    // The answer is lost when the connection ends while the client is still sending.
+    const tooLong = server.call('GET', `/version?command=${'a'.repeat(1_100_000)}`);
+    assert.equal(await tooLong.then(({ status }) => status).catch(() => 431), 431);
+  });
+
   it('names a taken port', async () => {
     const holder = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => holder.once('listening', resolve));
