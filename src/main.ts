@@ -16,12 +16,11 @@ import type { KubeObject } from './api/object.ts';
 import type { Pod } from './api/pods.ts';
 import { resources } from './api/registry.ts';
 import type { ResourceDef } from './api/resource.ts';
-import type { Backend, HostRule, RequestPath } from './api/routing.ts';
+import type { RequestPath } from './api/routing.ts';
 import { buildControllers, defaultBuildImages, shippedTemplates } from './build/index.ts';
 import { startCluster } from './cluster/index.ts';
 import { makeDefaultIngressClass } from './cluster/ingress/index.ts';
 import { makeDefaultClass } from './cluster/volumes/host-path.ts';
-import { brokerIngressHost } from './eventing/broker/broker.ts';
 import { startEventing } from './eventing/index.ts';
 import { startGateway } from './gateway/gateway.ts';
 import { RouteLayers } from './gateway/route-layers.ts';
@@ -62,12 +61,16 @@ import { podStreamHandlers } from './kube/server/pod-streams/index.ts';
 import { ApiService } from './kube/server/service/service.ts';
 import { AdmissionWebhooks } from './kube/server/webhooks/index.ts';
 import { openStore, type OpeningStore } from './kube/store/open.ts';
+import { publishBrokerIngress, routeBrokerIngress } from './main/broker-ingress.ts';
+import { makeEventTransport } from './main/event-transport.ts';
+import { makeServiceNetwork, removeServiceRules, serviceRangeOf } from './main/service-network.ts';
 import { startNodeAgent, type NodeAgent } from './node/agent.ts';
 import { makeApiEnvironment, makePodKubeconfig, type ApiAddress } from './node/api-environment.ts';
 import { dataReader } from './node/data-reader.ts';
 import { imageCacheController } from './node/image-cache.ts';
 import { readKeyring } from './node/pull-secrets.ts';
 import { removeLeftovers as removeNodeLeftovers } from './node/leftovers.ts';
+import { serviceVariables } from './node/service-environment.ts';
 import { startRegistry, type Registry } from './registry/server.ts';
 import { servingControllers, type ImageResolver } from './serving/index.ts';
 
@@ -164,7 +167,8 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   ];
   const webhooks = new AdmissionWebhooks({ store, log });
   closers.defer(() => webhooks.close());
-  const service = new ApiService({ store, resources, clock, plugins, webhooks });
+  const { range: serviceRange, apiAddress: apiServiceAddress } = serviceRangeOf(store, data);
+  const service = new ApiService({ store, resources, clock, plugins, webhooks, serviceRange });
   const client = withFieldManager(inProcessClient(service, { user: administrator }), 'knapsack');
   // Side by side, so that the first start waits for one commit and not for one each.
   await Promise.all([
@@ -212,6 +216,15 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   };
   done('gateway and registry listening');
 
+  const network = makeServiceNetwork({
+    informers,
+    clock,
+    log,
+    range: serviceRange,
+    publicHost: options.gateway.host,
+    listenLocal: (address) => gateway.listenLocal(address),
+  });
+  closers.defer(() => network.close());
   // Pods are told where the API is, which is started after them.
   const apiAddress = Promise.withResolvers<ApiAddress>();
   apiAddress.promise.catch(() => undefined);
@@ -226,9 +239,13 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     images,
     announce: (pod) => announce(pod),
     beforeStop: (pod) => gateway.drain(pod.metadata.uid ?? '', drainTime(pod)),
+    openNetwork: (place) => network.open(place),
     token: podTokenSource({ tokens: access.tokens, informers, clock, nodeName }),
     serviceEnv: async (pod) =>
-      makeApiEnvironment(await apiAddress.promise, pod, agent.driver.name === 'process'),
+      new Map([
+        ...(await serviceVariables(informers, pod)),
+        ...makeApiEnvironment(await apiAddress.promise, pod, agent.driver.name === 'process'),
+      ]),
     kubeconfig: async (dir) => makePodKubeconfig(await apiAddress.promise, dir),
   });
   closers.defer(() => agent.close({ removePods: true }));
@@ -237,7 +254,9 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   if (podRegistry) closers.defer(() => podRegistry.close());
   done(`node registered, pods run by the ${agent.driver.name} driver`);
 
-  const pki = ensurePki(join(data, 'pki'), { hosts: [options.api.host, agent.hostAddress] });
+  const pki = ensurePki(join(data, 'pki'), {
+    hosts: [options.api.host, agent.hostAddress, apiServiceAddress],
+  });
   const auditLog = new AuditLog({ path: join(data, 'audit.log'), log });
   closers.defer(() => auditLog.close());
   const { audit: choice = 'none' } = options;
@@ -266,6 +285,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   done('Kubernetes API serving');
 
   const local = gateway.localAddress ?? gateway.publicAddress;
+  const localForPods = network.gateway ?? local;
   const publicIp = reachable(gateway.publicAddress.host);
   const cluster = await startCluster(envOf('kube-controller-manager'), {
     metrics: agent.metrics,
@@ -281,7 +301,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const serving = servingControllers(envOf('knative-serving'), {
     requestPath,
     images: imageResolver(images, pullSecretReader(env)),
-    gateway: { public: { ip: publicIp }, private: { ip: local.host } },
+    gateway: { public: { ip: publicIp }, private: { ip: localForPods.host } },
   });
   await serving.start();
   announce = (pod) => serving.announce(pod);
@@ -289,10 +309,13 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   const eventing = await startEventing(envOf('knative-eventing'), {
     dataDir: data,
     resources,
-    resolveTransport: (url) => (isClusterLocal(url.hostname) ? local : undefined),
+    resolveTransport: makeEventTransport(informers, local),
   });
   closers.defer(() => eventing.close());
-  await routeBrokerIngress(requestPath, eventing.ingress);
+  await Promise.all([
+    routeBrokerIngress(requestPath, eventing.ingress),
+    publishBrokerIngress(envOf('knative-eventing').client, localForPods),
+  ]);
   const build = buildControllers(envOf('knative-build'), {
     images: defaultBuildImages,
     registryEndpoint: () => (podRegistry ?? registry).url,
@@ -307,6 +330,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
   ];
   const kernel = await startControllers(controllers, env);
   closers.defer(() => kernel.stop());
+  const networkProblem = await network.settled();
   done('controllers running');
 
   return {
@@ -315,7 +339,10 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     gateway: urlOf(gateway.publicAddress),
     local: urlOf(local),
     registry: registry.url,
-    driver: agent.driver,
+    driver: {
+      name: agent.driver.name,
+      reason: [agent.driver.reason, ...(networkProblem === undefined ? [] : [networkProblem])].join('; '),
+    },
     firstRun,
     client,
     async buildImage(image) {
@@ -385,38 +412,14 @@ function podHosts(apiHost: string, hostAddress: string): string[] {
   return covered ? [] : [hostAddress];
 }
 
-/** Brokers are reached by the name that Knative gives them, on the listener for cluster-local names. */
-async function routeBrokerIngress(requestPath: RequestPath, address: Listen): Promise<void> {
-  const key = 'local/broker-ingress';
-  const backend: Backend = {
-    key,
-    endpoints: [{ id: key, ...address }],
-    containerConcurrency: 0,
-    wakes: false,
-    timeoutMs: 0,
-    responseStartTimeoutMs: 0,
-    idleTimeoutMs: 0,
-    protocol: 'http1',
-  };
-  const rule: HostRule = {
-    visibility: 'local',
-    paths: [{ prefix: '/', splits: [{ backend: key, percent: 100 }] }],
-  };
-  await requestPath.apply({ hosts: { [brokerIngressHost]: rule }, backends: { [key]: backend } });
-}
-
 function drainTime(pod: Pod): number {
   return Math.min((pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000, drainTimeoutMs);
 }
 
-/** `name.namespace.svc` or `name.namespace.svc.cluster.local`: what only the gateway can resolve. */
-function isClusterLocal(host: string): boolean {
-  return /\.svc(\.cluster\.local)?$/.test(host);
-}
-
-/** Ends and removes what a killed Knapsack may have left on the machine: processes, networks, cgroups, mounts. */
-export function removeLeftovers(data: string): Promise<void> {
-  return removeNodeLeftovers({ dataDir: data, hostEnv: process.env, log: silentLogger });
+/** Ends and removes what a killed Knapsack may have left on the machine: processes, networks, rules, cgroups, mounts. */
+export async function removeLeftovers(data: string): Promise<void> {
+  await removeServiceRules(data);
+  await removeNodeLeftovers({ dataDir: data, hostEnv: process.env, log: silentLogger });
 }
 
 function urlOf({ host, port }: Listen): string {

@@ -13,6 +13,7 @@ export const allowedImports: { readonly [folder: string]: readonly string[] } = 
   node: ['base', 'api', 'kube', 'image'],
   serving: ['base', 'api', 'kube'],
   eventing: ['base', 'api', 'kube'],
+  network: ['base', 'api', 'kube'],
   build: ['base', 'api', 'kube', 'image'],
   cli: ['*'],
   main: ['*'],

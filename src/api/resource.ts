@@ -21,6 +21,8 @@ export interface AdmissionContext {
    * Synchronous: nothing may come between looking and writing. Absent: decide without.
    */
   readonly stored?: <T extends KubeObject>(def: ResourceDef<T>) => Iterable<T>;
+  /** Where cluster IPs come from, `10.x.0.0/16`. Absent: Kubernetes' usual range. */
+  readonly serviceRange?: string;
 }
 
 /** One fault found in an object. `path` is dotted with list indices: `spec.containers[0].image`. */

@@ -35,6 +35,11 @@ export interface Gateway extends RequestPath {
    * For a pod that is about to end.
    */
   drain(endpointId: string, timeoutMs: number): Promise<void>;
+  /**
+   * Serves cluster-local names at a further address, and resolves with where that is. Throws as {@link startGateway}
+   * does.
+   */
+  listenLocal(address: ListenAddress): Promise<ListenAddress>;
   /** Accepts no more, finishes requests for up to `graceMs`, ends the workers. */
   close(graceMs: number): Promise<void>;
 }
@@ -46,6 +51,11 @@ const defaultWorker = new URL(
   import.meta.url,
 );
 
+type ListenAnswer = Pick<
+  Extract<FromWorker, { readonly type: 'listening-local' }>,
+  'port' | 'code' | 'message'
+>;
+
 /** One worker thread and what is waited for from it. */
 interface Thread {
   readonly worker: Worker;
@@ -53,6 +63,7 @@ interface Thread {
   readonly applied: Map<number, () => void>;
   readonly quiet: Map<number, () => void>;
   readonly reports: Map<number, (stats: readonly BackendStats[]) => void>;
+  readonly listens: Map<number, (answer: ListenAnswer) => void>;
   onClosed: () => void;
 }
 
@@ -83,6 +94,7 @@ class GatewayThreads implements Gateway {
   readonly #statsListeners: ((stats: readonly BackendStats[]) => void)[] = [];
   readonly #wakeListeners: ((backend: string) => void)[] = [];
   readonly #wokeAt = new Map<string, number>();
+  readonly #moreLocal: ListenAddress[] = [];
   #nextSlot = 0;
   #sequence = 0;
   #reporter: NodeJS.Timeout | undefined;
@@ -157,6 +169,24 @@ class GatewayThreads implements Gateway {
     for (const thread of this.#threads) thread.quiet.delete(id);
   }
 
+  async listenLocal(address: ListenAddress): Promise<ListenAddress> {
+    const { host, port: wanted } = await resolved(address);
+    let port = wanted;
+    // One after the other, as at the start.
+    for (const thread of this.#threads) {
+      const id = ++this.#sequence;
+      const answer = await new Promise<ListenAnswer>((resolve) => {
+        thread.listens.set(id, resolve);
+        post(thread, { type: 'listen-local', id, address: { host, port } });
+      });
+      thread.listens.delete(id);
+      if (answer.port === undefined) throw listenError({ ...answer, address: { host, port } });
+      port = answer.port;
+    }
+    this.#moreLocal.push({ host, port });
+    return { host, port };
+  }
+
   onStats(listener: (stats: readonly BackendStats[]) => void): void {
     this.#statsListeners.push(listener);
   }
@@ -185,6 +215,7 @@ class GatewayThreads implements Gateway {
     const data: WorkerStart = {
       public: this.publicAddress,
       local: this.localAddress,
+      moreLocal: this.#moreLocal,
       reusePort: this.#count > 1,
       transport: this.#start.transport ?? 'auto',
       options: { ...defaultOptions, ...this.#start.options },
@@ -202,6 +233,7 @@ class GatewayThreads implements Gateway {
       applied: new Map(),
       quiet: new Map(),
       reports: new Map(),
+      listens: new Map(),
       onClosed: () => {},
     };
     await new Promise<void>((resolve, reject) => {
@@ -235,6 +267,8 @@ class GatewayThreads implements Gateway {
     this.#threads.delete(thread);
     for (const done of [...thread.applied.values(), ...thread.quiet.values()]) done();
     for (const done of thread.reports.values()) done([]);
+    for (const done of thread.listens.values())
+      done({ port: undefined, code: undefined, message: 'the gateway worker ended' });
     thread.onClosed();
     if (this.#slots) reclaimSlots(this.#slots, thread.index);
     if (this.#closing) return;
@@ -257,6 +291,13 @@ class GatewayThreads implements Gateway {
         return thread.applied.get(message.version)?.();
       case 'quiet':
         return thread.quiet.get(message.id)?.();
+      case 'listening-local':
+        if (message.id === 0 && message.port === undefined)
+          this.#log.error(
+            { fault: message.message },
+            'gateway worker does not serve a cluster-local address',
+          );
+        return thread.listens.get(message.id)?.(message);
       case 'stats':
         return thread.reports.get(message.id)?.(message.stats);
       case 'first':
@@ -383,7 +424,7 @@ async function resolved(address: ListenAddress): Promise<ListenAddress> {
   return { host: (await lookup(address.host)).address, port: address.port };
 }
 
-function listenError(message: FromWorker & { type: 'failed' }): Error {
+function listenError(message: Omit<FromWorker & { type: 'failed' }, 'type'>): Error {
   const where = message.address ? `${message.address.host}:${message.address.port}` : 'its address';
   if (message.code === 'EADDRINUSE') {
     return new KnapsackError('CLI_PORT_TAKEN', `the gateway cannot listen on ${where}: the port is taken`);

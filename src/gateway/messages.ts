@@ -14,6 +14,8 @@ export interface ListenAddress {
 export interface WorkerStart {
   readonly public: ListenAddress;
   readonly local: ListenAddress | undefined;
+  /** Further places for cluster-local names, where that is possible: a worker that is started anew serves on without. */
+  readonly moreLocal: readonly ListenAddress[];
   readonly reusePort: boolean;
   readonly transport: TransportChoice;
   readonly options: GatewayOptions;
@@ -32,6 +34,7 @@ export type ToWorker =
     }
   | { readonly type: 'drain' | 'idle'; readonly id: number; readonly endpoint: string }
   | { readonly type: 'report'; readonly id: number }
+  | { readonly type: 'listen-local'; readonly id: number; readonly address: ListenAddress }
   | { readonly type: 'slot-free' }
   | { readonly type: 'close'; readonly graceMs: number };
 
@@ -47,6 +50,14 @@ export type FromWorker =
       readonly code: string | undefined;
       readonly message: string;
       readonly address: ListenAddress | undefined;
+    }
+  /** The answer to `listen-local`: the port, or why not. */
+  | {
+      readonly type: 'listening-local';
+      readonly id: number;
+      readonly port: number | undefined;
+      readonly code: string | undefined;
+      readonly message: string;
     }
   | { readonly type: 'applied'; readonly version: number }
   | { readonly type: 'quiet'; readonly id: number }

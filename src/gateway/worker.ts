@@ -49,6 +49,8 @@ port.on('message', (message: ToWorker) => {
       return tell({ type: 'stats', id: message.id, stats: engine.report() });
     case 'slot-free':
       return engine.pumpAll();
+    case 'listen-local':
+      return void listenLocal(message.id, message.address);
     case 'close':
       void engine.close(message.graceMs).then(() => tell({ type: 'closed' }));
   }
@@ -63,9 +65,21 @@ async function listen(address: ListenAddress, local: boolean): Promise<number> {
   }
 }
 
+/** `id` 0: nobody waits for the answer. */
+async function listenLocal(id: number, address: ListenAddress): Promise<void> {
+  const said = { type: 'listening-local', id, code: undefined, message: '' } as const;
+  try {
+    const at = await engine.listen({ ...address, reusePort: start.reusePort }, true);
+    tell({ ...said, port: at });
+  } catch (error) {
+    tell({ ...said, port: undefined, code: systemCode(error), message: messageOf(error) });
+  }
+}
+
 try {
   const publicPort = await listen(start.public, false);
   const localPort = start.local ? await listen(start.local, true) : 0;
+  for (const address of start.moreLocal) await listenLocal(0, address);
   tell({ type: 'listening', publicPort, localPort, transport: transport.name });
 } catch {
   // Told already; the main thread ends this worker.

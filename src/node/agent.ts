@@ -21,7 +21,7 @@ import { StartQueue } from './admission.ts';
 import { endSaved } from './adoption.ts';
 import { dataReader } from './data-reader.ts';
 import { chooseDriver, tagOf, type DriverChoice } from './drivers/choose.ts';
-import type { Driver, SandboxSpec } from './drivers/driver.ts';
+import type { Driver, PodNetworkPlace } from './drivers/driver.ts';
 import type { ImageProvider } from './images.ts';
 import { PodLogs } from './log-source.ts';
 import { LogStore } from './logs/log-store.ts';
@@ -29,6 +29,7 @@ import { MetricsSampler } from './metrics.ts';
 import { readHeadroom } from './node-conditions.ts';
 import { NodeKeeper } from './node-keeper.ts';
 import { readMachine } from './node-object.ts';
+import type { ClusterDns } from './pod-dns.ts';
 import { PodTokens } from './pod-tokens.ts';
 import { PodWorker } from './pod-worker.ts';
 import { loadPods } from './saved-pod.ts';
@@ -61,8 +62,11 @@ export interface NodeAgentOptions {
   readonly hostEnv?: Readonly<Record<string, string | undefined>>;
   /** Variables for every container that does not turn service links off: `KUBERNETES_SERVICE_HOST`… */
   readonly serviceEnv?: WorkerEnv['serviceEnv'];
-  /** What /etc/resolv.conf says in pods with their own network. Default: the host's servers that they can reach. */
-  readonly dns?: (pod: Pod) => SandboxSpec['dns'];
+  /**
+   * Called when the driver is chosen, before any pod starts: makes names of the cluster known on the network of pods.
+   * Default, or when it resolves with undefined: pods look up names as this machine does.
+   */
+  readonly openNetwork?: (place: NetworkPlace) => Promise<ClusterDns | undefined>;
   /** Tokens for projected service account volumes. Without it such files are left out. */
   readonly token?: TokenSource;
   /**
@@ -70,6 +74,16 @@ export interface NodeAgentOptions {
    * beside them.
    */
   readonly kubeconfig?: (dir: string) => Promise<string>;
+}
+
+/** Where pods are, seen from this machine. */
+export interface NetworkPlace {
+  /** Names this data directory on the machine: eight hexadecimal digits. */
+  readonly tag: string;
+  /** Where pods reach this machine. */
+  readonly hostAddress: string;
+  /** Undefined where pods use the network of this machine. */
+  readonly pods: PodNetworkPlace | undefined;
 }
 
 export interface NodeAgent {
@@ -101,7 +115,9 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAge
   log.info({ driver: driver.name, reason: driver.reason }, 'pod driver chosen');
   let agent: Agent | undefined;
   try {
-    agent = new Agent(options, nodeDir, driver);
+    const { hostAddress, podNetwork } = driver;
+    const clusterDns = await options.openNetwork?.({ tag: tagOf(nodeDir), hostAddress, pods: podNetwork });
+    agent = new Agent(options, nodeDir, driver, clusterDns);
     await agent.start();
     return agent;
   } catch (error) {
@@ -133,7 +149,12 @@ class Agent implements NodeAgent {
   #node: Node | undefined;
   #closing = false;
 
-  constructor(options: NodeAgentOptions, nodeDir: string, driver: Driver) {
+  constructor(
+    options: NodeAgentOptions,
+    nodeDir: string,
+    driver: Driver,
+    clusterDns: ClusterDns | undefined,
+  ) {
     const { client, clock, nodeName } = options;
     const log = options.log.child({ component: 'node' });
     const machine = readMachine(nodeName, nodeDir);
@@ -193,7 +214,7 @@ class Agent implements NodeAgent {
         allocatableStorage: machine.storageBytes,
       }),
       serviceEnv: options.serviceEnv ?? (() => new Map<string, string>()),
-      dns: options.dns ?? (() => ({ nameservers: [], searches: [], options: [] })),
+      clusterDns,
       whyNoHandler: (pod) => whyNoHandler(pod, options.informers, driver),
       freed: () => this.#admitWaiting(),
     };

@@ -14,6 +14,7 @@ import {
 } from './environment.ts';
 import type { UnpackedImage } from './images.ts';
 import { sysctlsOf } from './pod-admission.ts';
+import { fullHostnameOf, makePodDns } from './pod-dns.ts';
 import { resolvePort } from './probe.ts';
 import { makeFifos } from './streams/pipes.ts';
 import { resolveUser } from './users.ts';
@@ -59,10 +60,11 @@ export function makeSandboxSpec(env: WorkerEnv, pod: Pod): SandboxSpec {
     pod: { namespace, name, uid },
     dir: podDir(env, pod),
     hostname: hostnameOf(pod),
+    fullHostname: fullHostnameOf(pod, env.clusterDns?.domain ?? 'cluster.local'),
     hostNetwork: pod.spec?.hostNetwork ?? false,
     ports: podPorts(pod),
     hostAliases: (pod.spec?.hostAliases ?? []).map(({ ip, hostnames }) => ({ ip, names: hostnames ?? [] })),
-    dns: env.dns(pod),
+    dns: makePodDns(pod, env.clusterDns),
   };
 }
 

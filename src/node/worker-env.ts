@@ -5,10 +5,11 @@ import type { Pod } from '../api/pods.ts';
 import type { Client } from '../kube/client/client.ts';
 import type { EventRecorder } from '../kube/controller/recorder.ts';
 import type { StartQueue } from './admission.ts';
-import type { Driver, SandboxSpec } from './drivers/driver.ts';
+import type { Driver } from './drivers/driver.ts';
 import type { NodeFacts } from './environment.ts';
 import type { ImageProvider } from './images.ts';
 import type { LogStore } from './logs/log-store.ts';
+import type { ClusterDns } from './pod-dns.ts';
 import type { DataReader, TokenSource } from './volume-files.ts';
 import type { ClaimSource } from './volumes.ts';
 
@@ -39,7 +40,8 @@ export interface WorkerEnv {
   facts(podIP: string): NodeFacts;
   /** `KUBERNETES_SERVICE_HOST` and its kin for the containers of a pod. */
   serviceEnv(pod: Pod): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>>;
-  dns(pod: Pod): SandboxSpec['dns'];
+  /** Undefined where pods look up names as this machine does. */
+  readonly clusterDns: ClusterDns | undefined;
   /** Why nothing here runs pods of the pod's RuntimeClass; undefined when something does. */
   whyNoHandler(pod: Pod): string | undefined;
   /** A pod no longer uses what it asked for: one that waits may fit now. */

@@ -50,7 +50,8 @@ for (const way of ['shell', 'spawn'] as const) {
         hostNetwork: false,
         ports: [],
         hostAliases: [],
-        dns: { nameservers: [], searches: [], options: [] },
+        dns: { base: 'host', nameservers: [], searches: [], options: [] },
+        fullHostname: undefined,
       });
     });
 

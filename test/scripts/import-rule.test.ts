@@ -24,8 +24,8 @@ describe('import rule', () => {
   });
 
   it('names every folder of src', () => {
-    const folders = readdirSync(new URL('src', root)).map((name) => name.replace(/\.ts$/, ''));
-    assert.deepEqual(folders.toSorted(), Object.keys(allowedImports).toSorted());
+    const folders = new Set(readdirSync(new URL('src', root)).map((name) => name.replace(/\.ts$/, '')));
+    assert.deepEqual([...folders].toSorted(), Object.keys(allowedImports).toSorted());
   });
 
   const breach = 'src/api must not import src/kube';

@@ -1,5 +1,4 @@
 /** Services and what is behind them: Endpoints and EndpointSlices. */
-import { randomInt } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { AdmissionContext, Issue } from '../resource.ts';
 import { abbreviate, ageColumn, ageOf, column } from './cells.ts';
@@ -7,38 +6,24 @@ import { kubernetesResource, oldOf, type KubernetesObject } from './define.ts';
 import { labelIssues } from './metadata.ts';
 import { dnsLabelFault, dnsSubdomainFault, portNameFault, portNumberFault } from './names.ts';
 import { formatLabels } from './selectors.ts';
+import {
+  allocateClusterIp,
+  assignNodePorts,
+  clusterIpIssues,
+  defaultServiceRange,
+  headless,
+  nodePortIssues,
+} from './service-addresses.ts';
+
+export { headless } from './service-addresses.ts';
 
 export type Service = KubernetesObject<'core.v1.Service'>;
 export type Endpoints = KubernetesObject<'core.v1.Endpoints'>;
 export type EndpointSlice = KubernetesObject<'discovery.v1.EndpointSlice'>;
 type ServiceSpec = NonNullable<Service['spec']>;
 
-/** The value of `spec.clusterIP` of a headless service. */
-export const headless = 'None';
-
-/** Cluster IPs come from 10.96.0.0/16; .0.1 is the API server's own service, .0.10 DNS, by custom. */
-const clusterPrefix = '10.96.';
-const reserved = new Set(['10.96.0.1', '10.96.0.10']);
-
-/**
- * A free address of the service range. Looks at all stored services through `context.stored`; where the store does not
- * offer that (no embedded store), a random address must do. Undefined when the range is used up.
- */
-function allocateClusterIp(service: Service, context: AdmissionContext): string | undefined {
-  if (service.metadata.namespace === 'default' && service.metadata.name === 'kubernetes') return '10.96.0.1';
-  const taken = new Set(reserved);
-  for (const other of context.stored?.(services) ?? []) {
-    if (other.spec?.clusterIP) taken.add(other.spec.clusterIP);
-  }
-  const size = 65534;
-  const start = randomInt(size);
-  for (let i = 0; i < size; i++) {
-    const offset = ((start + i) % size) + 1;
-    const address = `${clusterPrefix}${offset >> 8}.${offset & 255}`;
-    if (!taken.has(address)) return address;
-  }
-  return undefined;
-}
+/** Every stored Service. */
+const storedServices = (context: AdmissionContext): Iterable<Service> => context.stored?.(services) ?? [];
 
 function defaultService(service: Service, context: AdmissionContext): void {
   const spec = (service.spec ??= {});
@@ -56,10 +41,12 @@ function defaultService(service: Service, context: AdmissionContext): void {
   if (spec.type === 'NodePort' || spec.type === 'LoadBalancer') spec.externalTrafficPolicy ??= 'Cluster';
   if (spec.type === 'LoadBalancer') spec.allocateLoadBalancerNodePorts ??= true;
   const old = oldOf(service, context)?.spec;
+  const { serviceRange = defaultServiceRange } = context;
   // kubectl replace and Go clients leave the address out: it stays what it was.
   spec.clusterIP ??= spec.clusterIPs?.[0] ?? (old?.type === 'ExternalName' ? undefined : old?.clusterIP);
-  spec.clusterIP ??= allocateClusterIp(service, context);
+  spec.clusterIP ??= allocateClusterIp(service, serviceRange, storedServices(context));
   if (spec.clusterIP !== undefined) spec.clusterIPs ??= [spec.clusterIP];
+  assignNodePorts(service, old, () => storedServices(context));
   spec.ipFamilies ??= ['IPv4'];
   spec.ipFamilyPolicy ??= 'SingleStack';
   if (context.operation === 'CREATE') service.status ??= {};
@@ -93,37 +80,13 @@ function serviceIssues(service: Service, context: AdmissionContext): Issue[] {
       issues.push({ type: 'Forbidden', path: 'spec.clusterIP', detail });
     }
   } else {
-    issues.push(...addressIssues(service, old, context));
+    const { serviceRange = defaultServiceRange } = context;
+    issues.push(
+      ...clusterIpIssues(service, old, serviceRange, storedServices(context)),
+      ...nodePortIssues(service, context, () => storedServices(context)),
+    );
   }
   return issues;
-}
-
-function addressIssues(service: Service, old: ServiceSpec | undefined, context: AdmissionContext): Issue[] {
-  const address = service.spec?.clusterIP;
-  const at = (type: Issue['type'], value: unknown, detail: string): Issue[] => [
-    { type, path: 'spec.clusterIPs[0]', value, detail },
-  ];
-  if (address === undefined) {
-    return [
-      { type: 'Invalid', path: 'spec.clusterIP', value: '', detail: 'no address is free in 10.96.0.0/16' },
-    ];
-  }
-  if (old?.clusterIP && old.type !== 'ExternalName') {
-    return old.clusterIP === address ? [] : at('Invalid', [address], 'may not change once set');
-  }
-  if (address === headless) return [];
-  if (!/^(\d{1,3}\.){3}\d{1,3}$/.test(address)) return at('Invalid', address, 'must be a valid IP address');
-  if (!address.startsWith(clusterPrefix)) {
-    const detail =
-      'failed to allocate IP: the provided network does not match the current range (10.96.0.0/16)';
-    return at('Invalid', [address], detail);
-  }
-  for (const other of context.stored?.(services) ?? []) {
-    if (other.spec?.clusterIP === address && other.metadata.uid !== service.metadata.uid) {
-      return at('Invalid', [address], 'failed to allocate IP: provided IP is already allocated');
-    }
-  }
-  return [];
 }
 
 function portIssues(spec: ServiceSpec): Issue[] {

@@ -54,8 +54,6 @@ const serverHosts = [
   'kubernetes.default',
   'kubernetes.default.svc',
   'kubernetes.default.svc.cluster.local',
-  // The cluster IP of that Service.
-  '10.96.0.1',
 ];
 
 /**

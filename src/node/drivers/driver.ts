@@ -15,16 +15,32 @@ export interface SandboxSpec {
   /** The pod's own directory, which exists. */
   readonly dir: string;
   readonly hostname: string;
+  /** The full name that a headless Service gives the pod, where it has one. */
+  readonly fullHostname: string | undefined;
   readonly hostNetwork: boolean;
   /** Container ports that the pod declares, or names in PORT. */
   readonly ports: readonly number[];
   /** Extra lines of /etc/hosts. */
   readonly hostAliases: readonly { readonly ip: string; readonly names: readonly string[] }[];
-  readonly dns: {
-    readonly nameservers: readonly string[];
-    readonly searches: readonly string[];
-    readonly options: readonly string[];
-  };
+  readonly dns: PodDns;
+}
+
+/** What /etc/resolv.conf of a pod is made of. */
+export interface PodDns {
+  /** The servers and the search list that come before the pod's own: this machine's, those of the cluster, or none. */
+  readonly base: 'host' | 'none' | { readonly server: string; readonly searches: readonly string[] };
+  /** What the pod adds (`spec.dnsConfig`). */
+  readonly nameservers: readonly string[];
+  readonly searches: readonly string[];
+  /** `ndots:2`, `edns0`; replace those of the same name. */
+  readonly options: readonly string[];
+}
+
+/** The network that a driver gives to pods. */
+export interface PodNetworkPlace {
+  readonly bridge: string;
+  /** Of every pod, `10.x.0.0/16`. */
+  readonly subnet: string;
 }
 
 /** What the containers of a pod share. */
@@ -165,6 +181,8 @@ export interface Driver {
   readonly runtimeVersion: string;
   /** Where pods reach processes of this machine. */
   readonly hostAddress: string;
+  /** Undefined where pods use the network of this machine. */
+  readonly podNetwork: PodNetworkPlace | undefined;
   createSandbox(spec: SandboxSpec): Promise<Sandbox>;
   /** The sandbox of an earlier agent, or undefined when it is gone. */
   adoptSandbox(spec: SandboxSpec, state: Json): Promise<Sandbox | undefined>;

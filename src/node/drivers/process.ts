@@ -47,6 +47,7 @@ export class ProcessDriver implements Driver {
   readonly reason: string;
   readonly runtimeVersion = `process://${process.versions.node}`;
   readonly hostAddress = loopback;
+  readonly podNetwork = undefined;
   readonly #ports = new PortAllocator();
   readonly #cgroups: Cgroups | undefined;
   readonly #hostPath: string;

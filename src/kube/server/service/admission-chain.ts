@@ -18,6 +18,7 @@ export class AdmissionChain {
   readonly plugins: readonly AdmissionPlugin[];
   readonly webhooks: WebhookStage | undefined;
   readonly #reads: Reads;
+  readonly #serviceRange: string | undefined;
 
   readonly usage: UsageTotals;
 
@@ -25,11 +26,17 @@ export class AdmissionChain {
   readonly view = <T extends KubeObject>(def: ResourceDef<T>, namespace?: string): T[] =>
     this.#reads.table(def).objects(namespace) as T[];
 
-  constructor(reads: Reads, plugins: readonly AdmissionPlugin[], webhooks: WebhookStage | undefined) {
-    this.#reads = reads;
+  constructor(options: {
+    readonly reads: Reads;
+    readonly plugins: readonly AdmissionPlugin[];
+    readonly webhooks: WebhookStage | undefined;
+    readonly serviceRange: string | undefined;
+  }) {
+    this.#reads = options.reads;
     this.usage = new UsageTotals((def) => this.#reads.table(def));
-    this.plugins = plugins;
-    this.webhooks = webhooks;
+    this.plugins = options.plugins;
+    this.webhooks = options.webhooks;
+    this.#serviceRange = options.serviceRange;
   }
 
   /**
@@ -124,6 +131,7 @@ export class AdmissionChain {
       stored: this.view,
       ...(old ? { old } : {}),
       ...(subresource ? { subresource } : {}),
+      ...(this.#serviceRange === undefined ? {} : { serviceRange: this.#serviceRange }),
     };
   }
 

@@ -39,6 +39,8 @@ export interface ApiServiceOptions {
   /** In the order in which they are asked; quota last. */
   readonly plugins?: readonly AdmissionPlugin[];
   readonly webhooks?: WebhookStage;
+  /** Where cluster IPs come from, `10.x.0.0/16`. Default: Kubernetes' usual range. */
+  readonly serviceRange?: string;
 }
 
 export class ApiService {
@@ -51,7 +53,7 @@ export class ApiService {
   readonly #applier: Applier;
 
   constructor(options: ApiServiceOptions) {
-    const { store, resources, clock, plugins = [], webhooks } = options;
+    const { store, resources, clock, plugins = [], webhooks, serviceRange } = options;
     const definitions = new Definitions({ store, clock, resources });
     this.registry = definitions.registry;
     this.#store = store;
@@ -65,6 +67,7 @@ export class ApiService {
       namespaces: namespaces && this.#reads.table(namespaces),
       plugins: [definitions.plugin, ...plugins],
       webhooks,
+      serviceRange,
     });
     this.#applier = new Applier({ reads: this.#reads, writer: this.#writer, clock });
     webhooks?.start?.(this.registry);

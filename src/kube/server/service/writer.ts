@@ -47,6 +47,8 @@ export interface WriterOptions {
   readonly namespaces: Table | undefined;
   readonly plugins: readonly AdmissionPlugin[];
   readonly webhooks: WebhookStage | undefined;
+  /** Where cluster IPs come from; undefined for Kubernetes' usual range. */
+  readonly serviceRange: string | undefined;
 }
 
 /** What a change makes of the stored object. `unconditional`: it needs no resourceVersion to be safe. */
@@ -85,7 +87,7 @@ export class Writer {
     this.#reads = options.reads;
     this.#clock = options.clock;
     this.#namespaces = options.namespaces;
-    this.#admission = new AdmissionChain(options.reads, options.plugins, options.webhooks);
+    this.#admission = new AdmissionChain(options);
   }
 
   async create(

@@ -15,6 +15,7 @@ import {
   type ContainerMount,
   type ContainerSpec,
   type Driver,
+  type PodNetworkPlace,
   type Sandbox,
   type SandboxSpec,
 } from '../driver.ts';
@@ -95,12 +96,17 @@ export class OciDriver implements Driver {
     return this.#network.gateway;
   }
 
+  /** Known once the driver is open. */
+  get podNetwork(): PodNetworkPlace {
+    return { bridge: this.#network.bridge, subnet: this.#network.subnet };
+  }
+
   /**
    * Makes the bridge and its way out and starts the shells, so that the first pod does not wait for them. Throws
    * NODE_NETWORK_FAILED. Not needed to sweep and close.
    */
   async open(): Promise<void> {
-    this.#resolver.own();
+    this.#resolver.check();
     // In this order: where there is no bridge, nothing else is to be undone.
     await this.#network.ensureBridge();
     const [problem] = await Promise.all([
@@ -113,18 +119,9 @@ export class OciDriver implements Driver {
   async createSandbox(spec: SandboxSpec): Promise<Sandbox> {
     const ip = spec.hostNetwork ? '127.0.0.1' : await this.#network.attach(spec.pod.uid);
     writeFileSync(join(spec.dir, 'hosts'), spec.hostNetwork ? hostHostsFile(spec) : podHostsFile(spec, ip));
-    writeFileSync(join(spec.dir, 'resolv.conf'), this.#resolvFile(spec));
+    writeFileSync(join(spec.dir, 'resolv.conf'), this.#resolver.fileFor(spec.dns, spec.hostNetwork));
     writeFileSync(join(spec.dir, 'hostname'), `${spec.hostname}\n`);
     return sandboxOf(spec, ip);
-  }
-
-  #resolvFile({ dns, hostNetwork }: SandboxSpec): string {
-    const { nameservers, searches, options } = dns;
-    if (nameservers.length === 0) return hostNetwork ? this.#resolver.shared() : this.#resolver.own();
-    const lines = nameservers.map((address) => `nameserver ${address}`);
-    if (searches.length > 0) lines.push(`search ${searches.join(' ')}`);
-    if (options.length > 0) lines.push(`options ${options.join(' ')}`);
-    return `${lines.join('\n')}\n`;
   }
 
   adoptSandbox(spec: SandboxSpec, state: Json): Promise<Sandbox | undefined> {

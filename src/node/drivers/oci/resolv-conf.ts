@@ -1,10 +1,12 @@
 /**
- * Which name servers pods with a network of their own use: those of this machine that can be reached from there. A
- * resolver on loopback (systemd-resolved's 127.0.0.53, dnsmasq) answers this machine only.
+ * /etc/resolv.conf of pods: the cluster's name server, or the servers of this machine, and what the pod adds. Of this
+ * machine's servers a pod with a network of its own gets those that can be reached from there: a resolver on loopback
+ * (systemd-resolved's 127.0.0.53, dnsmasq) answers this machine only.
  */
 import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import type { Logger } from '../../../base/log.ts';
+import type { PodDns } from '../driver.ts';
 
 const hostFile = '/etc/resolv.conf';
 /** Where systemd-resolved keeps the servers that it asks itself (systemd-resolved.service(8), "/etc/resolv.conf"). */
@@ -53,6 +55,45 @@ export function decideResolvConf(
   return { text: lines.map((line) => `${line}\n`).join(''), servers };
 }
 
+/** Search domains and options of a resolv.conf; of several such lines the last counts (resolv.conf(5)). */
+function listOf(text: string, keyword: 'search' | 'options'): string[] {
+  const lines = parse(text).rest.map((line) => line.split(/\s+/));
+  return lines.findLast(([word]) => word === keyword)?.slice(1) ?? [];
+}
+
+/**
+ * The resolv.conf of a pod. `host`: the one that a pod which wants nothing else gets, as text. Merged as the kubelet does
+ * it: servers and search domains of the pod come after, and its options replace those of the same name.
+ */
+export function makeResolvConf(host: string, dns: PodDns): string {
+  const { base, nameservers, searches, options } = dns;
+  const addsNothing = nameservers.length + searches.length + options.length === 0;
+  if (base === 'host' && addsNothing) return host;
+  const own =
+    base === 'none'
+      ? { servers: [], searches: [], options: [] }
+      : base === 'host'
+        ? { servers: parse(host).servers, searches: listOf(host, 'search'), options: listOf(host, 'options') }
+        : {
+            servers: [base.server],
+            // What this machine completes names with works in pods, too.
+            searches: [...base.searches, ...listOf(host, 'search').filter((domain) => domain !== '.')],
+            options: ['ndots:5'],
+          };
+  const nameOf = (option: string): string | undefined => option.split(':')[0];
+  const replaced = new Set(options.map(nameOf));
+  const merged = {
+    servers: [...new Set([...own.servers, ...nameservers])].slice(0, maxServers),
+    searches: [...new Set([...own.searches, ...searches])],
+    options: [...own.options.filter((option) => !replaced.has(nameOf(option))), ...options],
+  };
+  return [
+    ...merged.servers.map((server) => `nameserver ${server}\n`),
+    ...(merged.searches.length > 0 ? [`search ${merged.searches.join(' ')}\n`] : []),
+    ...(merged.options.length > 0 ? [`options ${merged.options.join(' ')}\n`] : []),
+  ].join('');
+}
+
 /** Read anew for each pod, because a laptop changes networks. */
 export class HostResolver {
   readonly #log: Logger;
@@ -62,19 +103,25 @@ export class HostResolver {
     this.#log = log;
   }
 
-  /** /etc/resolv.conf for a pod in this machine's network: as it is here. */
-  shared(): string {
-    return readIfThere(hostFile) ?? '';
+  /** /etc/resolv.conf for a pod. `shared`: it is in this machine's network. */
+  fileFor(dns: PodDns, shared: boolean): string {
+    const host = readIfThere(hostFile) ?? '';
+    if (dns.base !== 'host') return makeResolvConf(host, dns);
+    return makeResolvConf(shared ? host : this.#own(host), dns);
   }
 
-  /** /etc/resolv.conf for a pod with a network of its own. Logs when no server is left. */
-  own(): string {
-    const { text, servers } = decideResolvConf(this.shared(), readIfThere(upstreamFile));
+  /** Logs when pods that use the servers of this machine have none. */
+  check(): void {
+    this.#own(readIfThere(hostFile) ?? '');
+  }
+
+  #own(host: string): string {
+    const { text, servers } = decideResolvConf(host, readIfThere(upstreamFile));
     const hasServers = servers.length > 0;
     if (!hasServers && this.#hasServers) {
       this.#log.warn(
         { file: hostFile },
-        'pods cannot look up names: no name server of this machine can be reached from them',
+        'pods with dnsPolicy Default cannot look up names: no name server of this machine can be reached from them',
       );
     }
     this.#hasServers = hasServers;
