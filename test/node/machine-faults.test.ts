@@ -144,6 +144,9 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
           process.kill(handle.process.pid, 'SIGKILL');
           handle.process = identity;
         }
+        // What a runtime keeps of a pod that has been deleted since, and the layer of a container.
+        mkdirSync(join(first.dataDir, 'node/oci/state/deleted_app_0'), { recursive: true });
+        mkdirSync(join(first.dataDir, 'node/pods', state.uid, 'containers/old/upper'), { recursive: true });
         const netns = globSync(`/run/netns/knapsack-*-${state.uid}`);
         for (const path of netns) execFileSync('ip', ['netns', 'del', basename(path)]);
         state.boot = 'the one before';
@@ -164,6 +167,15 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
       assert.equal(over.status?.containerStatuses?.[0]?.state?.terminated?.reason, 'ContainerStatusUnknown');
       assert.equal(over.status?.containerStatuses?.[0]?.restartCount, 0);
       assert.ok(isSameProcess(identity), 'nobody else was killed');
+      if (driver === 'oci') {
+        assert.deepEqual(globSync(join(second.dataDir, 'node/oci/state/deleted*')), []);
+        const { uid = '' } = again.metadata;
+        const layers = globSync(join(second.dataDir, 'node/pods', uid, 'containers/*'));
+        assert.deepEqual(
+          layers.map((path) => basename(path)),
+          [`${uid}_app_1`],
+        );
+      }
       await second.close();
       await first.close();
     });

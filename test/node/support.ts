@@ -67,6 +67,7 @@ class TestImages implements ImageProvider {
       'ps',
       'env',
       'rm',
+      'mknod',
     ];
     const programs = names.map((program): [string, string] => [
       ['/usr/bin', '/bin'].map((folder) => join(folder, program)).find((path) => existsSync(path)) ?? program,

@@ -19,7 +19,10 @@ export interface BundleInput {
   readonly arch: string;
 }
 
-/** Docker's default set less MKNOD: not every set-up has a device filter, and no ordinary program makes devices. */
+/**
+ * Docker's default set less MKNOD. It is for privileged containers alone, which see the machine's devices anyway: there is
+ * no device filter, so whoever makes a device node has the disk of the machine.
+ */
 const defaultCapabilities = [
   'AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'NET_BIND_SERVICE', 'NET_RAW', 'SETFCAP',
   'SETGID', 'SETPCAP', 'SETUID', 'SYS_CHROOT',
@@ -119,7 +122,9 @@ function capabilitiesOf(spec: ContainerSpec): string[] {
   const add = names(spec.capabilities.add);
   const base = spec.privileged || add.includes('ALL') ? allCapabilities : defaultCapabilities;
   const kept = base.filter((name) => !drop.has('ALL') && !drop.has(name));
-  return [...new Set([...kept, ...add.filter((name) => known.has(name))])].map((name) => `CAP_${name}`);
+  const all = new Set([...kept, ...add.filter((name) => known.has(name))]);
+  if (!spec.privileged) all.delete('MKNOD');
+  return [...all].map((name) => `CAP_${name}`);
 }
 
 function mountsOf({ spec, cgroupMounts, files }: BundleInput): object[] {

@@ -117,6 +117,8 @@ export class OciDriver implements Driver {
   }
 
   async createSandbox(spec: SandboxSpec): Promise<Sandbox> {
+    // Layers of containers that were there before the machine was started anew.
+    rmSync(join(spec.dir, 'containers'), { recursive: true, force: true });
     const ip = spec.hostNetwork ? '127.0.0.1' : await this.#network.attach(spec.pod.uid);
     writeFileSync(join(spec.dir, 'hosts'), spec.hostNetwork ? hostHostsFile(spec) : podHostsFile(spec, ip));
     writeFileSync(join(spec.dir, 'resolv.conf'), this.#resolver.fileFor(spec.dns, spec.hostNetwork));
@@ -231,6 +233,7 @@ export class OciDriver implements Driver {
       if (/\.(?:pid|exit|log)$/.test(file) && !isLive(file))
         rmSync(join(this.#runDir.path, file), { force: true });
     }
+    this.#runtime.sweep(isLive);
     await this.#network.sweep(livePodUids);
   }
 

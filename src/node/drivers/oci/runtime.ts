@@ -1,5 +1,5 @@
 /** crun or runc, run through shells in a mount namespace of their own. */
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cgroup } from '../cgroups.ts';
 import type { Command } from '../../../kube/server/pod-streams/source.ts';
@@ -196,6 +196,17 @@ export class OciRuntime {
       options,
       this.#terminals,
     );
+  }
+
+  /**
+   * Forgets containers that are not live. Their groups are gone: by a restart of the machine, which knows nothing of what
+   * the runtime kept of them.
+   */
+  sweep(isLive: (id: string) => boolean): void {
+    if (!existsSync(this.#root)) return;
+    for (const id of readdirSync(this.#root)) {
+      if (!isLive(id)) rmSync(join(this.#root, id), { recursive: true, force: true });
+    }
   }
 
   /** Removes what the runtime keeps of a container that has ended, and a mount that its shell could not remove. */
