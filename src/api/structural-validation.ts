@@ -4,7 +4,14 @@ import { kubernetesTypeName } from './kubernetes/schemas.ts';
 import type { Issue } from './resource.ts';
 import type { Schema } from './schema.ts';
 import { formatFault, matchesPattern, type PatternBudget } from './structural-formats.ts';
-import { isMembers, memberSchema, resolveSchema } from './structural-members.ts';
+import {
+  areAll,
+  isMembers,
+  memberSchema,
+  plainMembers,
+  plainScalar,
+  resolveSchema,
+} from './structural-members.ts';
 
 interface Walk {
   readonly issues: Issue[];
@@ -80,7 +87,8 @@ function visit(walk: Walk, schema: Schema, value: unknown, place: Place): void {
   if (Array.isArray(value)) {
     if (!walk.typesOnly) checkList(walk, resolved, value, place);
     const items = resolved.items;
-    if (items) {
+    const scalar = items && plainScalar(items);
+    if (items && !(scalar && areAll(scalar, value))) {
       for (let i = 0; i < value.length; i++) {
         visit(walk, items, value[i], { ...place, native, path: `${place.path}[${i}]` });
       }
@@ -105,6 +113,8 @@ function visitMembers(
       }
     }
   }
+  const scalar = plainMembers(resolved);
+  if (scalar && areAll(scalar, members)) return;
   for (const key in members) {
     const child = members[key];
     if (child === undefined) continue;

@@ -7,7 +7,7 @@ import type { Json } from '../base/json.ts';
 import { kubernetesTypeName, omitsEmpty } from './kubernetes/schemas.ts';
 import type { ResourceDef } from './resource.ts';
 import type { Schema } from './schema.ts';
-import { memberSchema, resolveSchema } from './structural-members.ts';
+import { areAll, memberSchema, plainMembers, plainScalar, resolveSchema } from './structural-members.ts';
 
 export { isMembers, memberSchema, resolveSchema } from './structural-members.ts';
 export { typeIssues, validateStructure } from './structural-validation.ts';
@@ -54,7 +54,7 @@ function fill(schema: Schema, value: unknown, kubernetes: boolean): void {
   const native = kubernetes || kubernetesTypeName(resolved) !== undefined;
   if (Array.isArray(value)) {
     const items = resolved.items;
-    if (!items) return;
+    if (!items || plainScalar(items)) return;
     for (let i = 0; i < value.length; i++) {
       if (isQuantity(items) && typeof value[i] === 'number') value[i] = String(value[i]);
       else fill(items, value[i], native);
@@ -62,6 +62,8 @@ function fill(schema: Schema, value: unknown, kubernetes: boolean): void {
     return;
   }
   const members = value as Members;
+  const scalar = plainMembers(resolved);
+  if (scalar && areAll(scalar, members)) return;
   const properties = resolved.properties;
   const defaults = defaultedProperties(resolved);
   if (defaults) for (const [name, property] of defaults) fillDefault(members, name, property);
@@ -140,10 +142,12 @@ function pruneAt(schema: Schema, value: unknown, path: string, removed: string[]
   const resolved = resolveSchema(schema);
   if (Array.isArray(value)) {
     const items = resolved.items;
-    if (items) value.forEach((item, i) => pruneAt(items, item, `${path}[${i}]`, removed));
+    if (items && !plainScalar(items))
+      value.forEach((item, i) => pruneAt(items, item, `${path}[${i}]`, removed));
     return;
   }
   if (!resolved.type && !resolved.properties && !resolved.additionalProperties) return;
+  if (plainMembers(resolved)) return;
   const keepsUnknown = resolved['x-kubernetes-preserve-unknown-fields'] === true;
   const embedded = resolved['x-kubernetes-embedded-resource'] === true;
   const members = value as Members;

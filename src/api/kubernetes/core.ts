@@ -41,10 +41,12 @@ export const namespaces = kubernetesResource('core.v1.Namespace', {
 const maxDataBytes = 1024 * 1024;
 
 function keyIssues(data: { readonly [key: string]: string } | undefined, path: string): Issue[] {
-  return Object.keys(data ?? {}).flatMap((key) => {
+  const issues: Issue[] = [];
+  for (const key of Object.keys(data ?? {})) {
     const detail = configKeyFault(key);
-    return detail ? [{ type: 'Invalid', path: `${path}[${key}]`, value: key, detail } satisfies Issue] : [];
-  });
+    if (detail) issues.push({ type: 'Invalid', path: `${path}[${key}]`, value: key, detail });
+  }
+  return issues;
 }
 
 function immutableIssues(

@@ -50,12 +50,12 @@ export function dnsSubdomainFault(text: string): string | undefined {
 export function labelKeyFault(text: string): string | undefined {
   const parts = text.split('/');
   const name = parts.at(-1) ?? '';
-  const example = exampleList('MyName', 'my.name', '123-abc');
   const form =
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
+  const example = (): string => exampleList('MyName', 'my.name', '123-abc');
   if (parts.length > 2) {
     const words = `a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character`;
-    return `${expectation(words, example, qualified)} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`;
+    return `${expectation(words, example(), qualified)} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`;
   }
   if (parts.length === 2) {
     const prefix = parts[0] ?? '';
@@ -65,7 +65,7 @@ export function labelKeyFault(text: string): string | undefined {
   }
   if (name === '') return 'name part must be non-empty';
   if (name.length > 63) return 'name part must be no more than 63 bytes';
-  return qualifiedForm.test(name) ? undefined : `name part ${expectation(form, example, qualified)}`;
+  return qualifiedForm.test(name) ? undefined : `name part ${expectation(form, example(), qualified)}`;
 }
 
 export function labelValueFault(text: string): string | undefined {

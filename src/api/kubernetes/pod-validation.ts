@@ -89,7 +89,9 @@ function mutableParts(spec: PodSpec): PodSpec {
   delete copy.terminationGracePeriodSeconds;
   delete copy.schedulingGates;
   const withoutImage = (container: Container): Container => ({ ...container, image: '' });
-  copy.containers = spec.containers.map(withoutImage);
+  // Its absence is a fault of form, which is found beside.
+  const { containers } = spec as Partial<PodSpec>;
+  if (containers) copy.containers = containers.map(withoutImage);
   if (spec.initContainers) copy.initContainers = spec.initContainers.map(withoutImage);
   return copy;
 }

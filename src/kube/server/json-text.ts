@@ -4,8 +4,9 @@ import { isMembers } from '../../api/structural-members.ts';
 /** Deeper than any object that the API takes; a parser of another library may do with less stack than ours. */
 const maxDepth = 1000;
 
-/** Faults named in one body: the rest is alike. */
+/** Faults named in one body, and about how many characters their paths may have: the rest is alike. */
 const maxFaults = 100;
+const maxPaths = 100_000;
 
 const quote = 0x22;
 const backslash = 0x5c;
@@ -61,9 +62,14 @@ export function checkExact(digits: string): void {
 /** How many members a parsed value has, at all levels: fewer than its text says when some repeat. */
 export function countMembers(value: unknown): number {
   let count = 0;
-  if (Array.isArray(value)) for (const item of value) count += countMembers(item);
+  const add = (part: unknown): void => {
+    if (typeof part === 'object' && part !== null) count += countMembers(part);
+  };
+  if (Array.isArray(value)) value.forEach(add);
   else if (isMembers(value)) {
-    for (const key of Object.keys(value)) count += 1 + countMembers(value[key]);
+    const keys = Object.keys(value);
+    count += keys.length;
+    for (const key of keys) add(value[key]);
   }
   return count;
 }
@@ -83,6 +89,7 @@ export function repeatedMembers(text: string): string[] {
   const frames: Frame[] = [];
   let path = '';
   let last = '';
+  let length = 0;
   for (const [part] of text.matchAll(token)) {
     const top = frames.at(-1);
     switch (part) {
@@ -101,14 +108,17 @@ export function repeatedMembers(text: string): string[] {
       case ':': {
         const name = JSON.parse(last) as string;
         path = top?.path ? `${top.path}.${name}` : name;
-        if (top?.seen?.has(name)) found.add(path);
+        if (top?.seen?.has(name) && !found.has(path)) {
+          found.add(path);
+          length += path.length;
+        }
         top?.seen?.add(name);
         break;
       }
       default:
         last = part;
     }
-    if (found.size >= maxFaults) break;
+    if (found.size >= maxFaults || length > maxPaths) break;
   }
   return [...found];
 }

@@ -25,10 +25,12 @@ export function copyInput(value: unknown, depth = 0): unknown {
   if (depth > maxDepth) throw badRequest(`the object is nested deeper than ${maxDepth} levels`);
   if (Array.isArray(value)) return value.map((item: unknown) => copyInput(item, depth + 1));
   const copy: Record<string, unknown> = {};
-  for (const [key, member] of Object.entries(value)) {
+  // Not by entries: a pair for each of a hundred thousand members doubles the price.
+  for (const key of Object.keys(value)) {
+    const member = (value as Readonly<Record<string, unknown>>)[key];
     if (member === undefined) continue;
     if (isUnsafeKey(key)) throw badRequest(`a member may not be named ${JSON.stringify(key)}`);
-    copy[key] = copyInput(member, depth + 1);
+    copy[key] = typeof member === 'object' ? copyInput(member, depth + 1) : member;
   }
   return copy;
 }

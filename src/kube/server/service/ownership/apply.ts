@@ -109,8 +109,10 @@ function droppedFields(
   owners: readonly FieldSet[],
 ): FieldSet | undefined {
   const last = withNamedFields(type, lastFields);
-  const present = withNamedFields(type, fieldSetOf(type, merged));
   const owned = withNamedFields(type, owners.reduce(union));
+  // Mostly everything is applied again. What follows walks the object many times.
+  if (isEmptySet(difference(last, owned))) return undefined;
+  const present = withNamedFields(type, fieldSetOf(type, merged));
   const first = fieldSetOf(type, without(type, merged, last, null));
   const unowned = difference(present, union(withNamedFields(type, first), owned));
   const second = fieldSetOf(type, without(type, merged, unowned, null));

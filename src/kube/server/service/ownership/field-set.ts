@@ -5,7 +5,13 @@
  * Semantics: structured-merge-diff `fieldpath.Set`.
  */
 import { isMembers } from '../../../../api/structural-members.ts';
-import { canonicalElement, compareElements, elementText, UnknownElement } from './path-element.ts';
+import {
+  canonicalElement,
+  compareElements,
+  elementText,
+  sortElements,
+  UnknownElement,
+} from './path-element.ts';
 
 export interface FieldSet {
   readonly [element: string]: FieldSet;
@@ -171,10 +177,14 @@ export function inOrder(set: FieldSet): FieldSet {
     found.push(below);
   }
   if (sorted && same) return set;
+  let result: FieldSet = set;
+  if (!same) result = Object.fromEntries(elements.map((element, i) => [element, found[i] ?? member]));
+  return sorted ? result : reordered(result, sortElements(elements));
+}
+
+function reordered(set: FieldSet, elements: readonly string[]): FieldSet {
   const result: MutableFieldSet = {};
-  const order = elements.map((_, i) => i);
-  if (!sorted) order.sort((i, j) => compareElements(elements[i] ?? '', elements[j] ?? ''));
-  for (const i of order) result[elements[i] ?? ''] = found[i] ?? member;
+  for (const element of elements) result[element] = set[element] ?? member;
   return result;
 }
 

@@ -9,7 +9,10 @@ export class UnknownElement extends Error {}
 
 /** The element of a list item with these key fields, by name in order. */
 export function keyElement(fields: readonly (readonly [name: string, value: unknown])[]): string {
-  const sorted = fields.length < 2 ? fields : fields.toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const [first] = fields;
+  // Most lists have one key.
+  if (first && fields.length === 1) return `k:{${JSON.stringify(first[0])}:${JSON.stringify(first[1])}}`;
+  const sorted = fields.toSorted(([a], [b]) => (a < b ? -1 : 1));
   return `k:{${sorted.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(',')}}`;
 }
 
@@ -66,6 +69,20 @@ export function compareElements(a: string, b: string): number {
   if (quick !== undefined) return quick;
   const [left, right]: unknown[] = [JSON.parse(a.slice(2)), JSON.parse(b.slice(2))];
   return isMembers(left) && isMembers(right) ? compareFields(left, right) : compareScalars(left, right);
+}
+
+/** The elements in canonical order. Members alone, or items of one list alone, are sorted as texts: there may be very many. */
+export function sortElements(elements: readonly string[]): string[] {
+  if (elements.every((element) => element.startsWith('f:') || element === '.')) return elements.toSorted();
+  const [first = ''] = elements;
+  const head = first.slice(0, first.indexOf('":"') + 3);
+  const isText = (element: string): boolean =>
+    head.startsWith('k:') && element.startsWith(head) && isOneText(element, head.length);
+  if (!elements.every(isText)) return elements.toSorted(compareElements);
+  return elements
+    .map((element) => element.slice(head.length, -2))
+    .sort()
+    .map((text) => `${head}${text}"}`);
 }
 
 /** Most lists have one key, and that is text: those need no parsing. */

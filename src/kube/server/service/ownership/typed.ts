@@ -104,34 +104,47 @@ export function reconciled(type: FieldType, set: FieldSet): FieldSet {
   return result ?? set;
 }
 
-/** One fault of form; `path` as in messages, empty at the root. */
+/** One fault of form. */
 interface Fault {
-  readonly path: string;
+  readonly place: Place;
   readonly message: string;
 }
+
+/** Where a walk is; undefined at the root. It is put into words for faults alone: most walks find none. */
+type Place = { readonly above: Place; readonly text: () => string } | undefined;
+
+function placeText(place: Place): string {
+  return place ? `${placeText(place.above)}${place.text()}` : '';
+}
+
+/** A configuration may have a hundred thousand faults; nobody reads an answer of tens of MB. */
+const maxToldFaults = 1000;
 
 /** Why a configuration is not of the type, in structured-merge-diff's words; undefined when it is. */
 export function typeFaults(type: FieldType, value: unknown): string | undefined {
   const faults: Fault[] = [];
-  validate(type, value, '', faults);
+  validate(type, value, undefined, faults);
   if (faults.length === 0) return undefined;
-  const lines = faults.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
+  const lines = faults
+    .slice(0, maxToldFaults)
+    .map(({ place, message }) => (place ? `${placeText(place)}: ${message}` : message));
+  if (faults.length > lines.length) lines.push(`and ${faults.length - lines.length} more faults`);
   return lines.length === 1 ? lines.join('') : ['errors:', ...lines.map((line) => `  ${line}`)].join('\n');
 }
 
-function validate(type: FieldType, value: unknown, path: string, faults: Fault[]): void {
+function validate(type: FieldType, value: unknown, place: Place, faults: Fault[]): void {
   if (value === null || value === undefined) return;
   if (isMembers(value)) {
-    if (type.map) return validateMembers(type.map, value, path, faults);
+    if (type.map) return validateMembers(type.map, value, place, faults);
   } else if (Array.isArray(value)) {
-    if (type.list) return validateItems(type.list, value, path, faults);
+    if (type.list) return validateItems(type.list, value, place, faults);
   } else if (type.scalar) {
     const wanted = scalarFault(type.scalar, value);
-    if (wanted) faults.push({ path, message: wanted });
+    if (wanted) faults.push({ place, message: wanted });
     return;
   }
   const wanted = type.map ? 'map' : type.scalar ? scalarWords[type.scalar] : 'list';
-  faults.push({ path, message: `expected ${wanted}, got ${shown(value)}` });
+  faults.push({ place, message: `expected ${wanted}, got ${shown(value)}` });
 }
 
 const scalarWords = {
@@ -155,19 +168,20 @@ function shown(value: unknown): string {
   return JSON.stringify(value).slice(0, 200);
 }
 
-function validateMembers(map: MapType, members: Members, path: string, faults: Fault[]): void {
+function validateMembers(map: MapType, members: Members, above: Place, faults: Fault[]): void {
   for (const key of Object.keys(members)) {
+    const place = { above, text: () => `.${key}` };
     const type = map.fields.get(key)?.type ?? map.others;
-    if (type) validate(type, members[key], `${path}.${key}`, faults);
-    else faults.push({ path: `${path}.${key}`, message: 'field not declared in schema' });
+    if (type) validate(type, members[key], place, faults);
+    else faults.push({ place, message: 'field not declared in schema' });
   }
 }
 
-function validateItems(list: ListType, items: readonly unknown[], path: string, faults: Fault[]): void {
+function validateItems(list: ListType, items: readonly unknown[], above: Place, faults: Fault[]): void {
   const seen = new Set<string>();
   for (const [i, item] of items.entries()) {
     if (list.atomic) {
-      validate(list.items, item, `${path}[${i}]`, faults);
+      validate(list.items, item, { above, text: () => `[${i}]` }, faults);
       continue;
     }
     let element: string;
@@ -175,12 +189,13 @@ function validateItems(list: ListType, items: readonly unknown[], path: string, 
       element = itemElement(list, item);
     } catch (error) {
       if (!(error instanceof KeyFault)) throw error;
-      faults.push({ path, message: `element ${i}: ${error.message}` });
+      faults.push({ place: above, message: `element ${i}: ${error.message}` });
       return;
     }
-    const at = elementText(element);
-    if (seen.has(element)) faults.push({ path, message: `duplicate entries for key ${at}` });
+    if (seen.has(element)) {
+      faults.push({ place: above, message: `duplicate entries for key ${elementText(element)}` });
+    }
     seen.add(element);
-    validate(list.items, item, `${path}${at}`, faults);
+    validate(list.items, item, { above, text: () => elementText(element) }, faults);
   }
 }
