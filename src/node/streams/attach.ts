@@ -1,5 +1,7 @@
 /** Following a container's main process: what it writes, and its input. */
 import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Command, CommandEnd, StreamOptions } from '../../kube/server/pod-streams/source.ts';
 import type { TerminalSize } from '../../kube/server/pod-streams/terminal-size.ts';
 import type { ContainerHandle } from '../drivers/driver.ts';
@@ -17,9 +19,14 @@ export interface AttachTarget {
   readonly terminals: TerminalPrograms | undefined;
 }
 
+/** How long a client that has no more to say goes on listening, ms. */
+const lastWordsMs = 500;
+
 /**
  * Standard output and error are one log, so both come out of the one that the client asked for, `stdout` before `stderr`.
- * The end of the container is a success here, whatever its exit code, as in Kubernetes: that is in the pod's status.
+ * The end of the container is a success here, whatever its exit code, as in Kubernetes: that is in the pod's status. A
+ * client whose input ends has done its work where the process waits for the next one's (containerd `Attach`): what is
+ * written within a moment still comes out.
  */
 export function attachTo(
   { handle, log, input, terminals }: AttachTarget,
@@ -34,7 +41,17 @@ export function attachTo(
   const stdin = options.stdin ? input?.open() : undefined;
   const resizer = terminals && new TerminalResizer(terminals, () => handle.terminal());
   if (size) resizer?.set(size);
-  const ended = handle.exited.then((): CommandEnd => ({ kind: 'exited', code: 0 }));
+  const over = [handle.exited.then(() => undefined)];
+  if (stdin && input?.isLasting) {
+    over.push(
+      finished(stdin).then(
+        () => delay(lastWordsMs, undefined, { ref: false }).then(() => left.abort()),
+        // The container's end, or the client's, which is seen elsewhere.
+        () => new Promise<undefined>(() => undefined),
+      ),
+    );
+  }
+  const ended = Promise.race(over).then((): CommandEnd => ({ kind: 'exited', code: 0 }));
   return {
     stdin,
     stdout: options.stdout ? output : undefined,

@@ -33,6 +33,11 @@ export class ContainerInput {
     return this.#pipe === undefined;
   }
 
+  /** It outlives each of its clients: the process waits for the next. */
+  get isLasting(): boolean {
+    return !this.#once;
+  }
+
   /** Some client has had it. */
   get wasOpened(): boolean {
     return this.#wasOpened;
