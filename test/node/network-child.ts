@@ -3,7 +3,7 @@
  * pods as JSON.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PodNetwork } from '../../src/node/drivers/oci/network.ts';
@@ -66,6 +66,15 @@ const scenarios: Record<string, () => Promise<string[]>> = {
     ip('addr add 10.128.0.1/16 dev other');
     ip('link set other up');
     return [await subnetOf(one())];
+  },
+  async settings() {
+    const { bridge } = one();
+    await subnetOf(one());
+    const settings = [`ipv6/conf/${bridge}/accept_ra`, `ipv4/conf/${bridge}/rp_filter`];
+    return settings.map((name) => {
+      const file = `/proc/sys/net/${name}`;
+      return existsSync(file) ? readFileSync(file, 'utf8').trim() : 'none';
+    });
   },
   async removed() {
     const first = one();

@@ -98,6 +98,12 @@ describe('bridges of several platforms', { skip: ociSkipReason() ?? false, concu
     assert.deepEqual(await subnets('late'), ['10.129.0.0/16']);
   });
 
+  it('take no routes from pods, and nothing that comes from elsewhere', async () => {
+    const [advertisements, sources] = await subnets('settings');
+    assert.match(advertisements ?? '', /^(?:0|none)$/);
+    assert.equal(sources, '1');
+  });
+
   it('are made again when somebody removed them', async () => {
     assert.deepEqual(await subnets('removed'), ['10.128.0.0/16', '10.128.0.0/16']);
   });

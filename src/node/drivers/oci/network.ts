@@ -3,7 +3,7 @@
  * each other and this machine, and are reached from it; the way to other machines is `outbound.ts`'s.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { KnapsackError } from '../../../base/errors.ts';
 import { quote, type Shell } from '../shell.ts';
@@ -68,6 +68,7 @@ export class PodNetwork {
     for (let tries = 0; tries < rangeTries; tries++) {
       const wanted = this.#prefix ?? choosePrefix(this.#tag, lookAround(bridge));
       const prefix = await this.#addBridge(wanted);
+      confine(bridge);
       if (!mustYield(prefix, bridge, readRoutes())) {
         this.#prefix ??= prefix;
         if (prefix === this.#prefix) return;
@@ -188,6 +189,21 @@ export class PodNetwork {
 
 function batch(lines: readonly string[], options = ''): string {
   return `printf '%s\\n' ${lines.map(quote).join(' ')} | ip ${options} -batch -`;
+}
+
+/**
+ * What pods send to the bridge must not change how this machine routes: an advertisement of a router, which a container
+ * can make up, would lead its IPv6 traffic into a pod (CVE-2020-13401). And nobody sends under addresses of other networks.
+ */
+function confine(bridge: string): void {
+  const settings = { [`ipv6/conf/${bridge}/accept_ra`]: '0', [`ipv4/conf/${bridge}/rp_filter`]: '1' };
+  for (const [name, value] of Object.entries(settings)) {
+    try {
+      writeFileSync(`/proc/sys/net/${name}`, value);
+    } catch {
+      // Without IPv6 there is no such setting; in some surroundings settings cannot be changed.
+    }
+  }
 }
 
 function lookAround(bridge: string): Surroundings {
