@@ -58,6 +58,7 @@ import { writeKubeconfig } from './kube/server/kubeconfig.ts';
 import { ensurePki } from './kube/server/pki.ts';
 import { podActionHandlers } from './kube/server/pod-actions/index.ts';
 import { podStreamHandlers } from './kube/server/pod-streams/index.ts';
+import { AdmissionPolicies } from './kube/server/policies/index.ts';
 import { ApiService } from './kube/server/service/service.ts';
 import { AdmissionWebhooks } from './kube/server/webhooks/index.ts';
 import { openStore, type OpeningStore } from './kube/store/open.ts';
@@ -165,8 +166,9 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     serviceAccountPlugin(store),
     ...admissionPlugins,
   ];
-  const webhooks = new AdmissionWebhooks({ store, log });
-  closers.defer(() => webhooks.close());
+  const hooks = new AdmissionWebhooks({ store, log, access: access.authorizer });
+  closers.defer(() => hooks.close());
+  const webhooks = new AdmissionPolicies({ store, access: access.authorizer }, hooks);
   const { range: serviceRange, apiAddress: apiServiceAddress } = serviceRangeOf(store, data);
   const service = new ApiService({ store, resources, clock, plugins, webhooks, serviceRange });
   const client = withFieldManager(inProcessClient(service, { user: administrator }), 'knapsack');

@@ -6,6 +6,7 @@ import { startControllers, type ControllerStats } from '../kube/controller/kerne
 import { Recorder, type EventRecorder } from '../kube/controller/recorder.ts';
 import { ResourceRegistry } from '../kube/resource-registry.ts';
 import { accessControllers, type AccessOptions } from './access.ts';
+import { admissionPolicyStatusController } from './admission-policy-status.ts';
 import { disruptionController } from './disruption/index.ts';
 import { eventExpiryController } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
@@ -52,6 +53,7 @@ function clusterControllers(
     taintEvictionController(env, recorder('taint-eviction-controller')),
     quotaController(env, registry),
     eventExpiryController(env),
+    admissionPolicyStatusController(env, registry),
     ...accessControllers(env, options),
   ];
 }

@@ -7,6 +7,9 @@ import type { Client } from '../../src/kube/client/client.ts';
 import { inProcessClient } from '../../src/kube/client/in-process.ts';
 import type { AdmissionPlugin } from '../../src/kube/server/service/admission-plugin.ts';
 import { admissionPlugins } from '../../src/kube/server/admission/index.ts';
+import { Authorizer } from '../../src/kube/server/authorization/authorizer.ts';
+import { RoleIndex } from '../../src/kube/server/authorization/role-index.ts';
+import { AdmissionPolicies } from '../../src/kube/server/policies/index.ts';
 import { ApiService } from '../../src/kube/server/service/service.ts';
 import { AdmissionWebhooks } from '../../src/kube/server/webhooks/index.ts';
 import { memoryBackend } from '../../src/kube/store/backend.ts';
@@ -35,7 +38,9 @@ export async function startTestApi(
 ): Promise<TestApi> {
   const resources = [...new Set([...allResources, ...(options.resources ?? [])])];
   const store = options.store ?? (await Store.open(memoryBackend()));
-  const webhooks = new AdmissionWebhooks({ store, log: silentLogger });
+  const access = new Authorizer(new RoleIndex(store));
+  const hooks = new AdmissionWebhooks({ store, log: silentLogger, access });
+  const webhooks = new AdmissionPolicies({ store, access }, hooks);
   const service = new ApiService({
     store,
     resources,
@@ -56,7 +61,7 @@ export async function startTestApi(
     client: inProcessClient(service, { user }),
     store,
     close: async () => {
-      webhooks.close();
+      hooks.close();
       await store.close();
     },
   };

@@ -64,6 +64,85 @@ export interface KubernetesTypes {
     service?: KubernetesTypes["admissionregistration.v1.ServiceReference"];
     url?: string;
   };
+  "admissionregistration.v1.AuditAnnotation": {
+    key: string;
+    valueExpression: string;
+  };
+  "admissionregistration.v1.ExpressionWarning": {
+    fieldRef: string;
+    warning: string;
+  };
+  "admissionregistration.v1.MatchResources": {
+    excludeResourceRules?: (KubernetesTypes["admissionregistration.v1.NamedRuleWithOperations"])[];
+    matchPolicy?: string;
+    namespaceSelector?: KubernetesTypes["meta.v1.LabelSelector"];
+    objectSelector?: KubernetesTypes["meta.v1.LabelSelector"];
+    resourceRules?: (KubernetesTypes["admissionregistration.v1.NamedRuleWithOperations"])[];
+  };
+  "admissionregistration.v1.NamedRuleWithOperations": {
+    apiGroups?: (string)[];
+    apiVersions?: (string)[];
+    operations?: (string)[];
+    resourceNames?: (string)[];
+    resources?: (string)[];
+    scope?: string;
+  };
+  "admissionregistration.v1.ParamKind": {
+    apiVersion?: string;
+    kind?: string;
+  };
+  "admissionregistration.v1.ParamRef": {
+    name?: string;
+    namespace?: string;
+    parameterNotFoundAction?: string;
+    selector?: KubernetesTypes["meta.v1.LabelSelector"];
+  };
+  "admissionregistration.v1.TypeChecking": {
+    expressionWarnings?: (KubernetesTypes["admissionregistration.v1.ExpressionWarning"])[];
+  };
+  "admissionregistration.v1.ValidatingAdmissionPolicy": {
+    apiVersion: string;
+    kind: string;
+    metadata: ObjectMeta;
+    spec?: KubernetesTypes["admissionregistration.v1.ValidatingAdmissionPolicySpec"];
+    status?: KubernetesTypes["admissionregistration.v1.ValidatingAdmissionPolicyStatus"];
+  };
+  "admissionregistration.v1.ValidatingAdmissionPolicyBinding": {
+    apiVersion: string;
+    kind: string;
+    metadata: ObjectMeta;
+    spec?: KubernetesTypes["admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec"];
+  };
+  "admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec": {
+    matchResources?: KubernetesTypes["admissionregistration.v1.MatchResources"];
+    paramRef?: KubernetesTypes["admissionregistration.v1.ParamRef"];
+    policyName?: string;
+    validationActions?: (string)[];
+  };
+  "admissionregistration.v1.ValidatingAdmissionPolicySpec": {
+    auditAnnotations?: (KubernetesTypes["admissionregistration.v1.AuditAnnotation"])[];
+    failurePolicy?: string;
+    matchConditions?: (KubernetesTypes["admissionregistration.v1.MatchCondition"])[];
+    matchConstraints?: KubernetesTypes["admissionregistration.v1.MatchResources"];
+    paramKind?: KubernetesTypes["admissionregistration.v1.ParamKind"];
+    validations?: (KubernetesTypes["admissionregistration.v1.Validation"])[];
+    variables?: (KubernetesTypes["admissionregistration.v1.Variable"])[];
+  };
+  "admissionregistration.v1.ValidatingAdmissionPolicyStatus": {
+    conditions?: (KubernetesTypes["meta.v1.Condition"])[];
+    observedGeneration?: number;
+    typeChecking?: KubernetesTypes["admissionregistration.v1.TypeChecking"];
+  };
+  "admissionregistration.v1.Validation": {
+    expression: string;
+    message?: string;
+    messageExpression?: string;
+    reason?: string;
+  };
+  "admissionregistration.v1.Variable": {
+    expression: string;
+    name: string;
+  };
   "apps.v1.ControllerRevision": {
     apiVersion: string;
     data?: { [key: string]: unknown };
@@ -2120,6 +2199,108 @@ export interface KubernetesTypes {
     count: number;
     lastObservedTime: string;
   };
+  "flowcontrol.v1.ExemptPriorityLevelConfiguration": {
+    lendablePercent?: number;
+    nominalConcurrencyShares?: number;
+  };
+  "flowcontrol.v1.FlowDistinguisherMethod": {
+    type: string;
+  };
+  "flowcontrol.v1.FlowSchema": {
+    apiVersion: string;
+    kind: string;
+    metadata: ObjectMeta;
+    spec?: KubernetesTypes["flowcontrol.v1.FlowSchemaSpec"];
+    status?: KubernetesTypes["flowcontrol.v1.FlowSchemaStatus"];
+  };
+  "flowcontrol.v1.FlowSchemaCondition": {
+    lastTransitionTime?: string;
+    message?: string;
+    reason?: string;
+    status?: string;
+    type?: string;
+  };
+  "flowcontrol.v1.FlowSchemaSpec": {
+    distinguisherMethod?: KubernetesTypes["flowcontrol.v1.FlowDistinguisherMethod"];
+    matchingPrecedence?: number;
+    priorityLevelConfiguration: KubernetesTypes["flowcontrol.v1.PriorityLevelConfigurationReference"];
+    rules?: (KubernetesTypes["flowcontrol.v1.PolicyRulesWithSubjects"])[];
+  };
+  "flowcontrol.v1.FlowSchemaStatus": {
+    conditions?: (KubernetesTypes["flowcontrol.v1.FlowSchemaCondition"])[];
+  };
+  "flowcontrol.v1.GroupSubject": {
+    name: string;
+  };
+  "flowcontrol.v1.LimitResponse": {
+    queuing?: KubernetesTypes["flowcontrol.v1.QueuingConfiguration"];
+    type: string;
+  };
+  "flowcontrol.v1.LimitedPriorityLevelConfiguration": {
+    borrowingLimitPercent?: number;
+    lendablePercent?: number;
+    limitResponse?: KubernetesTypes["flowcontrol.v1.LimitResponse"];
+    nominalConcurrencyShares?: number;
+  };
+  "flowcontrol.v1.NonResourcePolicyRule": {
+    nonResourceURLs?: (string)[];
+    verbs?: (string)[];
+  };
+  "flowcontrol.v1.PolicyRulesWithSubjects": {
+    nonResourceRules?: (KubernetesTypes["flowcontrol.v1.NonResourcePolicyRule"])[];
+    resourceRules?: (KubernetesTypes["flowcontrol.v1.ResourcePolicyRule"])[];
+    subjects?: (KubernetesTypes["flowcontrol.v1.Subject"])[];
+  };
+  "flowcontrol.v1.PriorityLevelConfiguration": {
+    apiVersion: string;
+    kind: string;
+    metadata: ObjectMeta;
+    spec?: KubernetesTypes["flowcontrol.v1.PriorityLevelConfigurationSpec"];
+    status?: KubernetesTypes["flowcontrol.v1.PriorityLevelConfigurationStatus"];
+  };
+  "flowcontrol.v1.PriorityLevelConfigurationCondition": {
+    lastTransitionTime?: string;
+    message?: string;
+    reason?: string;
+    status?: string;
+    type?: string;
+  };
+  "flowcontrol.v1.PriorityLevelConfigurationReference": {
+    name: string;
+  };
+  "flowcontrol.v1.PriorityLevelConfigurationSpec": {
+    exempt?: KubernetesTypes["flowcontrol.v1.ExemptPriorityLevelConfiguration"];
+    limited?: KubernetesTypes["flowcontrol.v1.LimitedPriorityLevelConfiguration"];
+    type: string;
+  };
+  "flowcontrol.v1.PriorityLevelConfigurationStatus": {
+    conditions?: (KubernetesTypes["flowcontrol.v1.PriorityLevelConfigurationCondition"])[];
+  };
+  "flowcontrol.v1.QueuingConfiguration": {
+    handSize?: number;
+    queueLengthLimit?: number;
+    queues?: number;
+  };
+  "flowcontrol.v1.ResourcePolicyRule": {
+    apiGroups?: (string)[];
+    clusterScope?: boolean;
+    namespaces?: (string)[];
+    resources?: (string)[];
+    verbs?: (string)[];
+  };
+  "flowcontrol.v1.ServiceAccountSubject": {
+    name: string;
+    namespace: string;
+  };
+  "flowcontrol.v1.Subject": {
+    group?: KubernetesTypes["flowcontrol.v1.GroupSubject"];
+    kind: string;
+    serviceAccount?: KubernetesTypes["flowcontrol.v1.ServiceAccountSubject"];
+    user?: KubernetesTypes["flowcontrol.v1.UserSubject"];
+  };
+  "flowcontrol.v1.UserSubject": {
+    name: string;
+  };
   "networking.v1.HTTPIngressPath": {
     backend: KubernetesTypes["networking.v1.IngressBackend"];
     path?: string;
@@ -2339,6 +2520,83 @@ export interface KubernetesTypes {
     provisioner: string;
     reclaimPolicy?: string;
     volumeBindingMode?: string;
+  };
+  "storage.v1.CSIDriver": {
+    apiVersion: string;
+    kind: string;
+    metadata: ObjectMeta;
+    spec?: KubernetesTypes["storage.v1.CSIDriverSpec"];
+  };
+  "storage.v1.CSIDriverSpec": {
+    attachRequired?: boolean;
+    fsGroupPolicy?: string;
+    nodeAllocatableUpdatePeriodSeconds?: number;
+    podInfoOnMount?: boolean;
+    preventPodSchedulingIfMissing?: boolean;
+    requiresRepublish?: boolean;
+    seLinuxMount?: boolean;
+    serviceAccountTokenInSecrets?: boolean;
+    storageCapacity?: boolean;
+    tokenRequests?: (KubernetesTypes["storage.v1.TokenRequest"])[];
+    volumeLifecycleModes?: (string)[];
+  };
+  "storage.v1.CSINode": {
+    apiVersion: string;
+    kind: string;
+    metadata: ObjectMeta;
+    spec?: KubernetesTypes["storage.v1.CSINodeSpec"];
+  };
+  "storage.v1.CSINodeDriver": {
+    allocatable?: KubernetesTypes["storage.v1.VolumeNodeResources"];
+    name: string;
+    nodeID: string;
+    topologyKeys?: (string)[];
+  };
+  "storage.v1.CSINodeSpec": {
+    drivers?: (KubernetesTypes["storage.v1.CSINodeDriver"])[];
+  };
+  "storage.v1.CSIStorageCapacity": {
+    apiVersion: string;
+    capacity?: string;
+    kind: string;
+    maximumVolumeSize?: string;
+    metadata: ObjectMeta;
+    nodeTopology?: KubernetesTypes["meta.v1.LabelSelector"];
+    storageClassName: string;
+  };
+  "storage.v1.TokenRequest": {
+    audience: string;
+    expirationSeconds?: number;
+  };
+  "storage.v1.VolumeAttachment": {
+    apiVersion: string;
+    kind: string;
+    metadata: ObjectMeta;
+    spec?: KubernetesTypes["storage.v1.VolumeAttachmentSpec"];
+    status?: KubernetesTypes["storage.v1.VolumeAttachmentStatus"];
+  };
+  "storage.v1.VolumeAttachmentSource": {
+    inlineVolumeSpec?: KubernetesTypes["core.v1.PersistentVolumeSpec"];
+    persistentVolumeName?: string;
+  };
+  "storage.v1.VolumeAttachmentSpec": {
+    attacher: string;
+    nodeName: string;
+    source?: KubernetesTypes["storage.v1.VolumeAttachmentSource"];
+  };
+  "storage.v1.VolumeAttachmentStatus": {
+    attachError?: KubernetesTypes["storage.v1.VolumeError"];
+    attached?: boolean;
+    attachmentMetadata?: { [key: string]: string };
+    detachError?: KubernetesTypes["storage.v1.VolumeError"];
+  };
+  "storage.v1.VolumeError": {
+    errorCode?: number;
+    message?: string;
+    time?: string;
+  };
+  "storage.v1.VolumeNodeResources": {
+    count?: number;
   };
   "apiextensions.v1.CustomResourceColumnDefinition": {
     description?: string;

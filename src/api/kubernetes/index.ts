@@ -1,5 +1,6 @@
 /** Kubernetes' own kinds that the embedded API serves. */
 import type { ResourceDef } from '../resource.ts';
+import { validatingAdmissionPolicies, validatingAdmissionPolicyBindings } from './admission-policies.ts';
 import { horizontalPodAutoscalers, horizontalPodAutoscalersV1 } from './autoscaling.ts';
 import { cronJobs, jobs } from './batch.ts';
 import { certificateSigningRequests } from './certificates.ts';
@@ -7,6 +8,7 @@ import { configMaps, namespaces, podTemplates, secrets, serviceAccounts } from '
 import { podDisruptionBudgets } from './disruption-budgets.ts';
 import { events } from './events.ts';
 import { eventsV1 } from './events-v1.ts';
+import { flowSchemas, priorityLevelConfigurations } from './flow-control.ts';
 import { ingressClasses, ingresses } from './ingress.ts';
 import { leases } from './leases.ts';
 import { limitRanges } from './limit-ranges.ts';
@@ -19,6 +21,7 @@ import { clusterRoleBindings, clusterRoles, roleBindings, roles } from './rbac.t
 import { runtimeClasses } from './runtime-classes.ts';
 import { endpoints, endpointSlices, services } from './services.ts';
 import { persistentVolumeClaims, persistentVolumes, storageClasses } from './storage.ts';
+import { csiDrivers, csiNodes, csiStorageCapacities, volumeAttachments } from './storage-drivers.ts';
 import { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhook-configurations.ts';
 import {
   controllerRevisions,
@@ -29,6 +32,7 @@ import {
   statefulSets,
 } from './workloads.ts';
 
+export * from './admission-policies.ts';
 export * from './autoscaling-defaults.ts';
 export * from './autoscaling.ts';
 export * from './batch.ts';
@@ -37,6 +41,8 @@ export * from './core.ts';
 export * from './disruption-budgets.ts';
 export * from './events.ts';
 export * from './events-v1.ts';
+export * from './flow-control-defaults.ts';
+export * from './flow-control.ts';
 export * from './ingress.ts';
 export * from './leases.ts';
 export * from './limit-ranges.ts';
@@ -48,6 +54,7 @@ export * from './quotas.ts';
 export * from './rbac.ts';
 export * from './runtime-classes.ts';
 export * from './services.ts';
+export * from './storage-drivers.ts';
 export * from './storage.ts';
 export * from './webhook-configurations.ts';
 export * from './workloads.ts';
@@ -94,4 +101,12 @@ export const kubernetesResources: readonly ResourceDef[] = [
   ingresses,
   validatingWebhookConfigurations,
   mutatingWebhookConfigurations,
+  validatingAdmissionPolicies,
+  validatingAdmissionPolicyBindings,
+  flowSchemas,
+  priorityLevelConfigurations,
+  csiDrivers,
+  csiNodes,
+  volumeAttachments,
+  csiStorageCapacities,
 ];

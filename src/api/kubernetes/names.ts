@@ -46,6 +46,12 @@ export function dnsSubdomainFault(text: string): string | undefined {
   );
 }
 
+/** Names of kinds that take nearly anything: what can stand in a path. */
+export function pathSegmentFault(text: string): string | undefined {
+  if (text === '.' || text === '..') return `may not be '${text}'`;
+  return /[/%]/.test(text) ? "may not contain '/' or '%'" : undefined;
+}
+
 /** `prefix/name` of labels, annotations, finalizers and resource names. */
 export function labelKeyFault(text: string): string | undefined {
   const parts = text.split('/');

@@ -103,9 +103,11 @@ function versionIssues(versions: readonly string[], path: string): Issue[] {
   return issues;
 }
 
+/** `operations` that rules may name, besides `*`. */
 const operations = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'];
 
-function ruleIssues(rule: WebhookRule, path: string): Issue[] {
+/** What is wrong with a rule that names writes. */
+export function ruleIssues(rule: WebhookRule, path: string): Issue[] {
   return [
     ...wordIssues(rule.operations ?? [], `${path}.operations`, 'operations'),
     ...(rule.operations ?? []).flatMap((operation, i) =>
@@ -216,7 +218,8 @@ function servicePathIssues(text: string | undefined, path: string): Issue[] {
 
 type Conditions = NonNullable<Webhook['matchConditions']>;
 
-function conditionIssues(conditions: Conditions, path: string): Issue[] {
+/** What is wrong with the form of match conditions; whether they compile is not looked at. */
+export function conditionIssues(conditions: Conditions, path: string): Issue[] {
   const issues: Issue[] = [];
   if (conditions.length > maxMatchConditions) {
     issues.push({

@@ -5,6 +5,7 @@ import { limitRanger } from './limit-ranger.ts';
 import { matchConditions } from './match-conditions.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { podSecurity } from './pod-security/index.ts';
+import { policyExpressions } from './policy-expressions.ts';
 import { priority } from './priority.ts';
 import { resourceQuota } from './resource-quota.ts';
 import { runtimeClass } from './runtime-class.ts';
@@ -18,5 +19,6 @@ export const admissionPlugins: readonly AdmissionPlugin[] = [
   podSecurity,
   runtimeClass,
   matchConditions,
+  policyExpressions,
   resourceQuota,
 ];

@@ -21,7 +21,7 @@ export const matchConditions: AdmissionPlugin = {
           compileMatchCondition(expression);
         } catch (error) {
           const path = `webhooks[${i}].matchConditions[${j}].expression`;
-          const detail = `compilation failed: ${messageOf(error)}`;
+          const detail = messageOf(error);
           issues.push({ type: 'Invalid', path, value: expression, detail });
         }
       }

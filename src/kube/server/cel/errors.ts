@@ -18,3 +18,11 @@ export class RuleFault extends Error {
     this.member = member;
   }
 }
+
+/** The units of a whole evaluation are spent: no more expressions are run. */
+export class OutOfBudget extends Error {
+  override name = 'OutOfBudget';
+  constructor() {
+    super('validation failed due to running out of cost budget, no further validation rules will be run');
+  }
+}

@@ -1,5 +1,6 @@
 /** All functions that an expression may call. */
 import { addressFunctions } from './functions/addresses.ts';
+import { authorizerFunctions } from './functions/authorizer.ts';
 import { conversions } from './functions/conversions.ts';
 import { kubernetesFunctions } from './functions/kubernetes.ts';
 import { listFunctions } from './functions/lists.ts';
@@ -17,6 +18,7 @@ for (const overload of [
   ...kubernetesFunctions,
   ...addressFunctions,
   ...versionFunctions,
+  ...authorizerFunctions,
 ]) {
   const list = byName.get(overload.name);
   if (list) list.push(overload);

@@ -7,6 +7,8 @@ import { CelMap, indexedBy, Optional, Struct, typeName, TypeValue, UInt } from '
 
 export function select(node: NodeOf<'select'>, scope: Scope): Code {
   const { field } = node;
+  const variable = variableNamed(node, scope);
+  if (variable) return variable;
   const named = typeNamed(node, scope);
   if (named) return named;
   const target = scope.compile(node.target);
@@ -42,6 +44,22 @@ const qualifiedTypes = new Set([
   'net.IP',
   'net.CIDR',
 ]);
+
+/** A variable with a dot in its name, which comes before a member of that name (cel-spec, name resolution). */
+function variableNamed({ target, field }: NodeOf<'select'>, scope: Scope): Code | undefined {
+  const name = target.op === 'name' ? `${target.name}.${field}` : '';
+  const found = name === '' ? undefined : scope.find(name);
+  if (!found) return undefined;
+  const { slot, type } = found;
+  return {
+    type,
+    cost: 1,
+    run: ({ slots, budget }) => {
+      budget.charge(1);
+      return slots[slot];
+    },
+  };
+}
 
 /** A type by its full name: `type(x) == google.protobuf.Duration`. */
 function typeNamed(node: NodeOf<'select'>, scope: Scope): Code | undefined {

@@ -2,7 +2,12 @@
 import type { KubeObject, ObjectMeta } from '../../../api/object.ts';
 import type { Issue, ResourceDef } from '../../../api/resource.ts';
 import { annotationIssues, labelIssues } from '../../../api/kubernetes/metadata.ts';
-import { dnsLabelFault, dnsSubdomainFault, labelKeyFault } from '../../../api/kubernetes/names.ts';
+import {
+  dnsLabelFault,
+  dnsSubdomainFault,
+  labelKeyFault,
+  pathSegmentFault,
+} from '../../../api/kubernetes/names.ts';
 
 /** Faults of an object's metadata that do not depend on an older version. Types are already known to be right. */
 export function metadataIssues(def: ResourceDef, meta: ObjectMeta): Issue[] {
@@ -36,11 +41,6 @@ function nameFault(def: ResourceDef, name: string): string | undefined {
   if (def.group === '' && def.plural === 'namespaces') return dnsLabelFault(name);
   if (def.group === '' && def.plural === 'services') return serviceNameFault(name);
   return dnsSubdomainFault(name);
-}
-
-function pathSegmentFault(name: string): string | undefined {
-  if (name === '.' || name === '..') return `may not be '${name}'`;
-  return /[/%]/.test(name) ? "may not contain '/' or '%'" : undefined;
 }
 
 const serviceNameForm = '[a-z]([-a-z0-9]*[a-z0-9])?';

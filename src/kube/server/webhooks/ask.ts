@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { messageOf } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/log.ts';
 import { ApiError } from '../../api-error.ts';
+import type { AccessSource } from '../cel/index.ts';
 import type { AdmissionAttributes } from '../service/admission-plugin.ts';
 import { badRequest } from '../service/errors.ts';
 import type { WebhookClient } from './client.ts';
@@ -37,12 +38,15 @@ export function internalError(text: string): ApiError {
 }
 
 export class Asker {
+  /** Answers what conditions ask `authorizer`. */
+  readonly access: AccessSource | undefined;
   readonly #client: WebhookClient;
   readonly #log: Logger;
 
-  constructor(client: WebhookClient, log: Logger) {
+  constructor(client: WebhookClient, log: Logger, access: AccessSource | undefined) {
     this.#client = client;
     this.#log = log;
+    this.access = access;
   }
 
   /**

@@ -3,6 +3,7 @@ import type { Logger } from '../../../base/log.ts';
 import { storedAs, type ResourceDef } from '../../../api/resource.ts';
 import type { ResourceSource } from '../../resource-registry.ts';
 import type { Store } from '../../store/store.ts';
+import type { AccessSource } from '../cel/index.ts';
 import type { AdmissionAttributes, Readmission, WebhookStage } from '../service/admission-plugin.ts';
 import { Asker } from './ask.ts';
 import { WebhookClient } from './client.ts';
@@ -15,6 +16,8 @@ export interface AdmissionWebhooksOptions {
   /** Where the configurations are, and the services that they name. */
   readonly store: Store;
   readonly log: Logger;
+  /** Answers what conditions ask `authorizer`. Without it such a condition fails. */
+  readonly access?: AccessSource;
 }
 
 /** The configured webhooks. Close it after the API service: that cuts the connections that are kept. */
@@ -26,9 +29,9 @@ export class AdmissionWebhooks implements WebhookStage {
   readonly #siblings = (def: ResourceDef): readonly ResourceDef[] =>
     this.#served.resources.filter((other) => other !== def && storedAs(other) === storedAs(def));
 
-  constructor({ store, log }: AdmissionWebhooksOptions) {
+  constructor({ store, log, access }: AdmissionWebhooksOptions) {
     this.#configurations = new WebhookConfigurations(store);
-    this.#asker = new Asker(this.#client, log);
+    this.#asker = new Asker(this.#client, log, access);
   }
 
   start(served: Pick<ResourceSource, 'resources'>): void {

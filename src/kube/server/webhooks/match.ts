@@ -1,21 +1,26 @@
 /** Whether a webhook is asked about a request: rules, selectors, conditions. */
 import type { KubeObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
-import { namespaces } from '../../../api/kubernetes/core.ts';
-import { isEmptySelector, matchesSelector, type Labels } from '../../../api/kubernetes/selectors.ts';
-import { isWebhookConfiguration } from '../../../api/kubernetes/webhook-configurations.ts';
+import { namespaces, type Namespace } from '../../../api/kubernetes/core.ts';
+import {
+  isEmptySelector,
+  matchesSelector,
+  type Labels,
+  type LabelSelector,
+} from '../../../api/kubernetes/selectors.ts';
+import { configuresAdmission } from '../../../api/kubernetes/admission-policies.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import type { AdmissionAttributes } from '../service/admission-plugin.ts';
 import { isNamespace } from '../service/deletion.ts';
 import { forbidden, notFound } from '../service/errors.ts';
 import { messageOf } from '../../../base/errors.ts';
-import type { MatchInput } from '../cel/index.ts';
+import type { AccessSource, AdmissionInput, MatchInput } from '../cel/index.ts';
 import type { ConfiguredWebhook } from './configurations.ts';
 import { matchesRule, type RuleSubject } from './rules.ts';
 
-/** Requests that no webhook may see, or nobody could repair a broken one. */
+/** Requests that no webhook and no policy may see, or nobody could repair a broken one. */
 export function isExempt(attributes: AdmissionAttributes): boolean {
-  return isWebhookConfiguration(attributes.def);
+  return configuresAdmission(attributes.def);
 }
 
 /** The namespace that a request is about; a namespace is in itself. */
@@ -38,10 +43,10 @@ export function selectedAs(
   siblings: Siblings,
 ): ResourceDef | undefined {
   const { def } = attributes;
-  if (isNamedBy(hook, attributes, def)) return passesSelectors(hook, attributes) ? def : undefined;
+  if (isNamedBy(hook, attributes, def)) return passesSelectors(hook.webhook, attributes) ? def : undefined;
   if (def.conversion === undefined || hook.webhook.matchPolicy === 'Exact') return undefined;
   const other = siblings(def).find((version) => isNamedBy(hook, attributes, version));
-  return other && passesSelectors(hook, attributes) ? other : undefined;
+  return other && passesSelectors(hook.webhook, attributes) ? other : undefined;
 }
 
 function isNamedBy(
@@ -53,8 +58,17 @@ function isNamedBy(
   return (hook.webhook.rules ?? []).some((rule) => matchesRule(rule, subject));
 }
 
-function passesSelectors(hook: ConfiguredWebhook, attributes: AdmissionAttributes): boolean {
-  const { namespaceSelector = {}, objectSelector = {} } = hook.webhook;
+/** What narrows requests by labels. An absent selector takes all. */
+export interface Selectors {
+  readonly namespaceSelector?: LabelSelector;
+  readonly objectSelector?: LabelSelector;
+}
+
+/** Throws 404 when the namespace has to be looked at and is gone. */
+export function passesSelectors(
+  { namespaceSelector = {}, objectSelector = {} }: Selectors,
+  attributes: AdmissionAttributes,
+): boolean {
   if (!isEmptySelector(objectSelector)) {
     const candidates = [attributes.object, attributes.old];
     const matches = candidates.some((object) => {
@@ -81,10 +95,33 @@ function namespaceLabels(attributes: AdmissionAttributes): Labels | undefined {
   if (!name) return undefined;
   // A namespace that is being written is asked about as it will be, one that is being deleted as it is.
   if (isNamespace(def) && !subresource && operation !== 'DELETE') return labelsOf(object) ?? {};
-  for (const namespace of stored(namespaces)) {
-    if (namespace.metadata.name === name) return namespace.metadata.labels ?? {};
-  }
+  return storedNamespace(stored, name).metadata.labels ?? {};
+}
+
+/** Throws 404. */
+export function storedNamespace(stored: AdmissionAttributes['stored'], name: string): Namespace {
+  for (const namespace of stored(namespaces)) if (namespace.metadata.name === name) return namespace;
   throw notFound(namespaces, name);
+}
+
+/** What `authorizer` stands for in the expressions about a request: its user, and its resource. */
+export function accessOf(
+  source: AccessSource | undefined,
+  attributes: AdmissionAttributes,
+): AdmissionInput['access'] {
+  if (!source) return undefined;
+  const { def, subresource = '', name, user, groups = [], uid, extra } = attributes;
+  return {
+    source,
+    user: { name: user, groups, ...(uid === undefined ? {} : { uid }), ...(extra ? { extra } : {}) },
+    resource: {
+      group: def.group,
+      resource: def.plural,
+      subresource,
+      namespace: namespaceOf(attributes) ?? '',
+      name,
+    },
+  };
 }
 
 /**

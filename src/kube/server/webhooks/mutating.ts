@@ -15,7 +15,7 @@ import { inVersion } from '../service/versions.ts';
 import type { Asker } from './ask.ts';
 import { internalError } from './ask.ts';
 import type { ConfiguredWebhook } from './configurations.ts';
-import { meetsConditions, selectedAs, type Siblings } from './match.ts';
+import { accessOf, meetsConditions, selectedAs, type Siblings } from './match.ts';
 import { makeReviewRequest, shownObject } from './review.ts';
 
 export interface Mutation {
@@ -83,7 +83,15 @@ class MutatingRun {
     const request = makeReviewRequest(attributes, as);
     const object = await shownObject(attributes, as, this.#object);
     const oldObject = await shownObject(attributes, as, attributes.old);
-    if (!meetsConditions(hook, attributes, () => ({ object, oldObject, request }))) return;
+    if (
+      !meetsConditions(hook, attributes, () => ({
+        object,
+        oldObject,
+        request,
+        access: accessOf(this.#asker.access, attributes),
+      }))
+    )
+      return;
     const question = { hook, attributes, request, object, oldObject, mutating: true };
     const verdict = await this.#asker.ask(question, (text) => this.#warnings.add(text));
     const changed = verdict?.patch !== undefined && (await this.#apply(hook, object, verdict.patch));

@@ -2,7 +2,7 @@
 import type { AdmissionAttributes } from '../service/admission-plugin.ts';
 import type { Asker, Question } from './ask.ts';
 import type { ConfiguredWebhook } from './configurations.ts';
-import { meetsConditions, selectedAs, type Siblings } from './match.ts';
+import { accessOf, meetsConditions, selectedAs, type Siblings } from './match.ts';
 import { makeReviewRequest, shownObject } from './review.ts';
 
 /** Warnings. Throws the ApiError of the first webhook, in the order of their configuration, that refuses or fails. */
@@ -19,7 +19,15 @@ export async function validate(
     const request = makeReviewRequest(attributes, as);
     const object = await shownObject(attributes, as, attributes.object);
     const oldObject = await shownObject(attributes, as, attributes.old);
-    if (!meetsConditions(hook, attributes, () => ({ object, oldObject, request }))) continue;
+    if (
+      !meetsConditions(hook, attributes, () => ({
+        object,
+        oldObject,
+        request,
+        access: accessOf(asker.access, attributes),
+      }))
+    )
+      continue;
     questions.push({ hook, attributes, request, object, oldObject, mutating: false });
   }
   const warnings = new Set<string>();
