@@ -138,6 +138,8 @@ export class PodNetwork {
     try {
       await this.#ip(`${outside} && ${inside}`, `network of pod ${uid}`);
     } catch (error) {
+      // It would go with the namespace, but only a moment later, in the way of the next try.
+      await this.#shell.run(`ip link del ${veth} || :`);
       await this.detach(uid, ip);
       // Somebody may have removed the bridge: the next try looks.
       this.#ready = undefined;
