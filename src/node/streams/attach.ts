@@ -41,13 +41,13 @@ export function attachTo(
   const stdin = options.stdin ? input?.open() : undefined;
   const resizer = terminals && new TerminalResizer(terminals, () => handle.terminal());
   if (size) resizer?.set(size);
-  const over = [handle.exited.then(() => undefined)];
+  const over: Promise<unknown>[] = [handle.exited];
   if (stdin && input?.isLasting) {
     over.push(
       finished(stdin).then(
         () => delay(lastWordsMs, undefined, { ref: false }).then(() => left.abort()),
         // The container's end, or the client's, which is seen elsewhere.
-        () => new Promise<undefined>(() => undefined),
+        () => new Promise(() => undefined),
       ),
     );
   }
