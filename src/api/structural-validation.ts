@@ -1,6 +1,6 @@
 /** Faults of form: an object against its structural schema. */
 import { deepEqual, type Json } from '../base/json.ts';
-import { kubernetesTypeName } from './kubernetes/schemas.ts';
+import { kubernetesTypeName, timeType } from './kubernetes/schemas.ts';
 import type { Issue } from './resource.ts';
 import type { Schema } from './schema.ts';
 import { formatFault, matchesPattern, type PatternBudget } from './structural-formats.ts';
@@ -12,6 +12,7 @@ import {
   plainScalar,
   resolveSchema,
 } from './structural-members.ts';
+import { timeFault } from './times.ts';
 
 interface Walk {
   readonly issues: Issue[];
@@ -82,6 +83,9 @@ function visit(walk: Walk, schema: Schema, value: unknown, place: Place): void {
   if (!hasType(resolved, value)) {
     walk.issues.push(typeIssue(resolved, value, place));
     return;
+  }
+  if (place.builtin && typeof value === 'string' && resolved.format === 'date-time') {
+    checkTime(walk, schema, value, place);
   }
   if (!walk.typesOnly) checkValue(walk, resolved, value, place);
   if (Array.isArray(value)) {
@@ -229,6 +233,13 @@ function goType(schema: Schema): string {
   }
 }
 
+/** Go's decoder refuses what it cannot read as a time. */
+function checkTime(walk: Walk, schema: Schema, value: string, { path }: Place): void {
+  const type = timeType(schema);
+  const detail = type && timeFault(type, value);
+  if (detail) walk.issues.push({ type: 'TypeInvalid', path, value: 'string', detail });
+}
+
 function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): void {
   const { path } = place;
   const invalid = (detail: string): void => {
@@ -254,7 +265,7 @@ function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): v
       invalid(patternDetail(schema));
     }
     // In Kubernetes' own kinds Go's decoder has seen to all other formats.
-    if (schema.format !== undefined && (!place.builtin || (schema.format === 'date-time' && value !== ''))) {
+    if (schema.format !== undefined && !place.builtin) {
       const fault = formatFault(schema.format, value);
       if (fault) invalid(fault);
     }

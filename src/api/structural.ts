@@ -4,10 +4,12 @@
  * Kubernetes' Go decoder (null is absent, an empty `omitempty` value is absent).
  */
 import type { Json } from '../base/json.ts';
-import { kubernetesTypeName, omitsEmpty } from './kubernetes/schemas.ts';
+import { canonicalQuantity } from './kubernetes/exact-quantity.ts';
+import { kubernetesTypeName, omitsEmpty, timeType, writtenMembers } from './kubernetes/schemas.ts';
 import type { ResourceDef } from './resource.ts';
 import type { Schema } from './schema.ts';
 import { areAll, memberSchema, plainMembers, plainScalar, resolveSchema } from './structural-members.ts';
+import { canonicalTime } from './times.ts';
 
 export { isMembers, memberSchema, resolveSchema } from './structural-members.ts';
 export { typeIssues, validateStructure } from './structural-validation.ts';
@@ -41,23 +43,46 @@ export function resourceSchema(def: ResourceDef): Schema {
 
 /**
  * Fills the schema's defaults in place. Before that it removes what Kubernetes' decoder would not see: in Kubernetes'
- * own types nulls and empty `omitempty` values, in custom kinds nulls where a default stands ready.
- * Values of a wrong type are left alone for {@link validateStructure} to report.
+ * own types nulls and empty `omitempty` values, in custom kinds nulls where a default stands ready. Kubernetes' own kinds
+ * get what Go's encoder always writes, on which clients rely (`job.status.succeeded`). Times of Kubernetes' own types and
+ * the quantities in its own kinds get their one spelling. Values of a wrong type are left alone for {@link validateStructure} to report.
  */
 export function applyDefaults(schema: Schema, value: unknown): void {
-  fill(schema, value, false);
+  fill(schema, value, { native: false, builtin: kubernetesTypeName(resolveSchema(schema)) !== undefined });
 }
 
-function fill(schema: Schema, value: unknown, kubernetes: boolean): void {
+/**
+ * What Go's encoder writes of an object of one of Kubernetes' own kinds before anybody has set anything: structs, and null
+ * where something required is to be. Undefined for other schemas.
+ */
+export function emptyObject(schema: Schema): Members | undefined {
+  const resolved = resolveSchema(schema);
+  if (kubernetesTypeName(resolved) === undefined || !resolved.properties) return undefined;
+  const empty: Members = {};
+  for (const name of [...(resolved.required ?? []), ...writtenMembers(resolved).map(({ name }) => name)]) {
+    const member = resolved.properties[name];
+    empty[name] = (member && emptyObject(member)) ?? null;
+  }
+  return empty;
+}
+
+/** Whether the walk is inside one of Kubernetes' own types, and whether the whole object is of one. */
+interface FillPlace {
+  readonly native: boolean;
+  readonly builtin: boolean;
+}
+
+function fill(schema: Schema, value: unknown, place: FillPlace): void {
   if (typeof value !== 'object' || value === null) return;
   const resolved = resolveSchema(schema);
-  const native = kubernetes || kubernetesTypeName(resolved) !== undefined;
+  const native = place.native || kubernetesTypeName(resolved) !== undefined;
+  const inside = native === place.native ? place : { ...place, native };
   if (Array.isArray(value)) {
     const items = resolved.items;
     if (!items || plainScalar(items)) return;
     for (let i = 0; i < value.length; i++) {
-      if (isQuantity(items) && typeof value[i] === 'number') value[i] = String(value[i]);
-      else fill(items, value[i], native);
+      if (isQuantity(items)) value[i] = quantity(value[i], place);
+      else fill(items, value[i], inside);
     }
     return;
   }
@@ -67,6 +92,9 @@ function fill(schema: Schema, value: unknown, kubernetes: boolean): void {
   const properties = resolved.properties;
   const defaults = defaultedProperties(resolved);
   if (defaults) for (const [name, property] of defaults) fillDefault(members, name, property);
+  if (place.builtin) {
+    for (const { name, zero } of writtenMembers(resolved)) members[name] ??= zero === 'struct' ? {} : zero;
+  }
   for (const key of Object.keys(members)) {
     const known = properties !== undefined && Object.hasOwn(properties, key);
     const member = known ? properties[key] : resolved.additionalProperties;
@@ -75,18 +103,28 @@ function fill(schema: Schema, value: unknown, kubernetes: boolean): void {
     if (current === null) {
       if (native && !member.nullable) dropNull(members, key, member, known);
     } else if (typeof current === 'object') {
-      fill(member, current, native);
+      fill(member, current, inside);
       if (omitsEmpty(member) && isEmpty(current)) delete members[key];
     } else if (omitsEmpty(member)) {
       if (current === '' || current === 0 || current === false) delete members[key];
-    } else if (typeof current === 'number' && isQuantity(member)) {
-      members[key] = String(current);
+    } else if (isQuantity(member)) {
+      members[key] = quantity(current, place);
+    } else if (typeof current === 'string' && member.format === 'date-time') {
+      const type = timeType(member);
+      if (type) members[key] = canonicalTime(type, current);
     }
   }
 }
 
 function isQuantity(schema: Schema): boolean {
   return schema.format === 'quantity';
+}
+
+/** A number is taken for its digits; in Kubernetes' own kinds `1000m` becomes `1`, as Go's encoder has it. */
+function quantity(value: unknown, place: FillPlace): unknown {
+  if (typeof value !== 'number' && typeof value !== 'string') return value;
+  const text = String(value);
+  return place.builtin ? canonicalQuantity(text) : text;
 }
 
 function isEmpty(value: object): boolean {
@@ -142,8 +180,7 @@ function pruneAt(schema: Schema, value: unknown, path: string, removed: string[]
   const resolved = resolveSchema(schema);
   if (Array.isArray(value)) {
     const items = resolved.items;
-    if (items && !plainScalar(items))
-      value.forEach((item, i) => pruneAt(items, item, `${path}[${i}]`, removed));
+    if (items && !plainScalar(items)) value.forEach((item, i) => pruneAt(items, item, `${path}[${i}]`, removed));
     return;
   }
   if (!resolved.type && !resolved.properties && !resolved.additionalProperties) return;

@@ -1,4 +1,4 @@
-/** Events are kept for one hour after they were last seen, as kube-apiserver does by default. */
+/** Events are kept for one hour after they were last written, as kube-apiserver does by default. */
 import { events, type Event } from '../api/kubernetes/events.ts';
 import { hasReason } from '../kube/api-error.ts';
 import type { ObjectKey } from '../kube/client/client.ts';
@@ -6,13 +6,13 @@ import type { Controller, ControllerEnv, Outcome } from '../kube/controller/cont
 
 export const eventLifetimeMs = 3_600_000;
 
-function lastSeen(event: Event): number {
-  const text =
-    event.series?.lastObservedTime ??
-    event.lastTimestamp ??
-    event.eventTime ??
-    event.metadata.creationTimestamp;
-  return Date.parse(text ?? '') || 0;
+/**
+ * About when the event was last written, in milliseconds since the epoch. Writers say when they saw it, but may be asked to
+ * tell what is long past, and their clocks may be wrong: it is never before the event came.
+ */
+function lastWritten(event: Event): number {
+  const seen = event.series?.lastObservedTime ?? event.lastTimestamp ?? event.eventTime;
+  return Math.max(...[seen, event.metadata.creationTimestamp].map((text) => Date.parse(text ?? '') || 0));
 }
 
 export function eventExpiryController(env: ControllerEnv): Controller {
@@ -23,7 +23,7 @@ export function eventExpiryController(env: ControllerEnv): Controller {
     async reconcile({ namespace = '', name }: ObjectKey): Promise<Outcome> {
       const event = informer.get(`${namespace}/${name}`);
       if (!event) return undefined;
-      const left = lastSeen(event) + eventLifetimeMs - env.clock.now();
+      const left = lastWritten(event) + eventLifetimeMs - env.clock.now();
       if (left > 0) return { requeueAfter: left };
       try {
         await env.client.delete(events, { namespace, name });

@@ -271,7 +271,7 @@ describe('Ingresses', () => {
     await answers('own.test', '/', 'one / own.test');
     assert.equal(await ask('web.test'), '404');
     const { status } = await cluster.client.get(ingresses, { namespace: 'default', name: 'foreign' });
-    assert.equal(status, undefined);
+    assert.deepEqual(status, { loadBalancer: {} });
     await create(makeIngress('old', { rules }, { 'kubernetes.io/ingress.class': 'knapsack' }));
     await answers('web.test', '/', 'one / web.test');
   });

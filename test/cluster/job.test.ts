@@ -298,7 +298,7 @@ describe('jobs', () => {
     await cluster.client.create(jobs, makeJob('own'));
     await waitForRunning(cluster, 'own', 1);
     assert.equal((await podsOf('foreign')).length, 0);
-    assert.equal((await getJob(cluster, 'foreign')).status, undefined);
+    assert.deepEqual((await getJob(cluster, 'foreign')).status, {});
   });
 });
 

@@ -21,6 +21,7 @@ function defaultJobSpec(spec: JobSpec): void {
   spec.backoffLimit ??= spec.backoffLimitPerIndex === undefined ? 6 : 2147483647;
   spec.completionMode ??= 'NonIndexed';
   spec.suspend ??= false;
+  spec.manualSelector ??= false;
   spec.podReplacementPolicy ??= spec.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed';
   for (const rule of spec.podFailurePolicy?.rules ?? []) {
     for (const condition of rule.onPodConditions ?? []) condition.status ??= 'True';
@@ -76,13 +77,15 @@ export const jobs = kubernetesResource('batch.v1.Job', {
     defaultJobSpec(spec);
     if (context.operation !== 'CREATE' || !spec.template) return;
     const own = spec.template.metadata?.labels ?? {};
-    if (Object.keys(own).length > 0 && Object.keys(job.metadata.labels ?? {}).length === 0) {
-      job.metadata.labels = { ...own };
+    const unlabelled = Object.keys(job.metadata.labels ?? {}).length === 0;
+    if (spec.manualSelector) {
+      if (unlabelled && Object.keys(own).length > 0) job.metadata.labels = { ...own };
+      return;
     }
-    if (spec.manualSelector) return;
     const labels = jobLabels(job);
     // A template's metadata has no name, which ObjectMeta has to have.
     spec.template.metadata = { ...spec.template.metadata, labels: { ...own, ...labels } } as ObjectMeta;
+    if (unlabelled) job.metadata.labels = { ...spec.template.metadata.labels };
     const key = 'batch.kubernetes.io/controller-uid';
     spec.selector ??= { matchLabels: { [key]: labels[key] ?? '' } };
   },

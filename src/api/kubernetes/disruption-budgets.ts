@@ -41,6 +41,13 @@ export const podDisruptionBudgets = kubernetesResource('policy.v1.PodDisruptionB
     budget.status?.disruptionsAllowed ?? 0,
     ageOf(budget, now),
   ],
+  mutate({ status }) {
+    if (!status) return;
+    status.disruptionsAllowed ??= 0;
+    status.currentHealthy ??= 0;
+    status.desiredHealthy ??= 0;
+    status.expectedPods ??= 0;
+  },
   issues({ spec }) {
     const issues: Issue[] = [];
     if (spec?.minAvailable !== undefined && spec.maxUnavailable !== undefined) {

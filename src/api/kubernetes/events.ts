@@ -46,6 +46,10 @@ export const events = kubernetesResource('core.v1.Event', {
     event.series?.count ?? event.count ?? 1,
     event.metadata.name,
   ],
+  mutate(event) {
+    event.reportingComponent ??= '';
+    event.reportingInstance ??= '';
+  },
   issues(event) {
     const issues: Issue[] = [];
     // Required, which the schema reports, and so it may be missing here.

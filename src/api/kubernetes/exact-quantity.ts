@@ -120,3 +120,13 @@ function decimalText(size: bigint, exponential: boolean): string {
   const suffix = Object.keys(decimalExponents).find((name) => decimalExponents[name] === power) ?? '';
   return `${rest}${suffix}`;
 }
+
+/** What most people write is canonical already. */
+const plain = /^[1-9]\d{0,2}([mkMGTP]|[KMGTP]i)?$/;
+
+/** The canonical text of a quantity; what is none stays as it is. */
+export function canonicalQuantity(text: string): string {
+  if (text === '0' || plain.test(text)) return text;
+  const value = parseExact(text);
+  return value ? formatExact(value) : text;
+}

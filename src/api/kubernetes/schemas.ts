@@ -1,5 +1,6 @@
 /** Structural schemas of Kubernetes' own types, made from the wire facts in `facts.json` the first time each is asked for. */
 import type { Schema } from '../schema.ts';
+import type { TimeType } from '../times.ts';
 import facts from './facts.json' with { type: 'json' };
 
 /** One field of a Kubernetes type on the wire; `facts.json` explains the members under `_read_me`. */
@@ -28,6 +29,8 @@ const quantityPattern = '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$';
 const cache = new Map<string, Schema>();
 const omitted = new WeakSet<Schema>();
 const names = new WeakMap<Schema, string>();
+const times = new WeakMap<Schema, TimeType>();
+const written = new WeakMap<Schema, readonly WrittenMember[]>();
 
 /**
  * The schema of a Kubernetes type by its short name (`core.v1.PodSpec`, `api.resource.Quantity`). Other types inside it
@@ -53,6 +56,26 @@ export function omitsEmpty(property: Schema): boolean {
   return omitted.has(property);
 }
 
+/** Which type of Kubernetes a property has that is a point in time. */
+export function timeType(property: Schema): TimeType | undefined {
+  return times.get(property);
+}
+
+/** A member that Go's encoder writes though nobody set it. */
+export interface WrittenMember {
+  readonly name: string;
+  /** What it writes; a struct is written as `{}` with what is always written in it. */
+  readonly zero: 'struct' | '' | 0 | false;
+}
+
+/**
+ * What Go's encoder always writes of a type from {@link kubernetesSchema}: structs without a pointer and, in the types of
+ * status, required scalars. Elsewhere an absent one of those is the client's fault, which validation tells.
+ */
+export function writtenMembers(schema: Schema): readonly WrittenMember[] {
+  return written.get(schema) ?? [];
+}
+
 function build(name: string): Schema {
   const fact = kubernetesFacts[name];
   if (!fact) throw new Error(`no Kubernetes type ${name}`);
@@ -63,14 +86,31 @@ function build(name: string): Schema {
   if (typeof alias === 'string') return scalarAlias(alias);
   const properties: Record<string, Schema> = {};
   const required: string[] = [];
+  const present: WrittenMember[] = [];
   for (const [field, value] of Object.entries(fact)) {
     if (!isField(value)) continue;
     const property = fieldSchema(value);
     properties[field] = property;
     if (value.req) required.push(field);
-    if (value.n !== undefined && !value.p && isOmittable(value.t)) omitted.add(property);
+    if (value.t === 'meta.v1.Time') times.set(property, 'Time');
+    if (value.t === 'meta.v1.MicroTime') times.set(property, 'MicroTime');
+    if (value.req && name.endsWith('Status')) {
+      const zero = zeroOf(property);
+      if (zero !== undefined) present.push({ name: field, zero });
+    }
+    if (value.n === undefined || value.p) continue;
+    if (isOmittable(value.t)) omitted.add(property);
+    else if (property.$ref !== undefined) present.push({ name: field, zero: 'struct' });
   }
-  return { type: 'object', properties, ...(required.length ? { required } : {}) };
+  const schema: Schema = { type: 'object', properties, ...(required.length ? { required } : {}) };
+  if (present.length > 0) written.set(schema, present);
+  return schema;
+}
+
+function zeroOf({ type, format }: Schema): '' | 0 | false | undefined {
+  if (type === 'integer') return 0;
+  if (type === 'boolean') return false;
+  return type === 'string' && format === undefined ? '' : undefined;
 }
 
 function isField(value: TypeFact[string]): value is FieldFact {

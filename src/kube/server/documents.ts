@@ -5,7 +5,8 @@ import { makeAggregated, makeApiVersions, makeGroup, makeGroupList, makeResource
 import { send, sendDocument, sendPageNotFound, sendText, type Exchange } from './exchange.ts';
 import { discoveryTransforms, negotiate, notAcceptable, parseAccept } from './media-type.ts';
 import type { CachedDocument, OpenApiDocuments } from './openapi/index.ts';
-import { methodNotAllowed } from './status.ts';
+import { isGroupServed } from './path.ts';
+import { methodNotAllowed, resourceNotFound } from './status.ts';
 
 /** The Kubernetes release whose API is served; clients compare their own version with it. */
 export const kubernetesVersion = 'v1.33.0';
@@ -64,7 +65,9 @@ export class ServerDocuments {
     const answer = this.#document(exchange);
     if (!answer) return false;
     if (exchange.method !== 'GET') throw methodNotAllowed();
-    if (!(await answer())) sendPageNotFound(exchange.response);
+    if (await answer()) return true;
+    if (isGroupServed(this.#catalog, exchange.segments)) throw resourceNotFound();
+    sendPageNotFound(exchange.response);
     return true;
   }
 

@@ -113,9 +113,9 @@ export function writeOptions(
     ...present({
       fieldValidation,
       fieldManager: text(query, 'fieldManager'),
-      userAgent: request.headers['user-agent'],
+      userAgent: request.headers['user-agent'] ?? '',
       annotate: record ? (key: string, value: string) => record.annotate(key, value) : undefined,
-      authorizeCreation: applies ? () => authorize('create') : undefined,
+      authorizeCreation: applies || kind === 'UpdateOptions' ? () => authorize('create') : undefined,
       force: query.has('force') ? flag(query, 'force') : undefined,
     }),
   };

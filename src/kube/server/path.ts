@@ -51,6 +51,13 @@ export function resolveResourcePath(
   };
 }
 
+/** Whether a path is in the core group, or in another of Kubernetes' own: those say themselves what they do not have. */
+export function isGroupServed(catalog: ApiCatalog, [root, group = '']: readonly string[]): boolean {
+  if (root === 'api') return true;
+  const versions = root === 'apis' ? (catalog.group(group)?.versions ?? []) : [];
+  return versions.some(({ resources }) => resources.some(({ builtin }) => builtin));
+}
+
 function isNamespaceSubresource(parts: readonly string[]): boolean {
   return parts.length === 3 && (parts[2] === 'status' || parts[2] === 'finalize');
 }

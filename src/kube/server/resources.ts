@@ -9,7 +9,7 @@ import type { ReadService } from './generated-objects.ts';
 import { logOptions, type LogSource } from './logs.ts';
 import { negotiate, objectTransforms, type AnswerForm } from './media-type.ts';
 import { deleteOptions, flag, includeObject, listOptions, watchOptions, writeOptions } from './options.ts';
-import { resolveResourcePath, type ResourcePath } from './path.ts';
+import { isGroupServed, resolveResourcePath, type ResourcePath } from './path.ts';
 import { encodeDocument, Presenter } from './present.ts';
 import type { Review } from './reviews/index.ts';
 import type {
@@ -21,7 +21,8 @@ import type {
   WriteResult,
 } from './service/requests.ts';
 import type { ApiService } from './service/service.ts';
-import { deletedStatus, methodNotAllowed } from './status.ts';
+import { isShownWhenDeleted } from './service/storage-rules.ts';
+import { deletedStatus, methodNotAllowed, resourceNotFound } from './status.ts';
 import { handlerOf, type SubresourceHandler } from './subresources.ts';
 import { eventEncoder, streamText, streamWatch } from './streams.ts';
 import type { YamlThread } from './yaml/thread.ts';
@@ -70,7 +71,10 @@ export class ResourceApi {
   /** Answers, or throws an ApiError for the caller to word. */
   async handle(exchange: Exchange): Promise<void> {
     const path = resolveResourcePath(this.#catalog, exchange.segments);
-    if (!path || !this.#hasSubresource(path)) return sendPageNotFound(exchange.response);
+    if (!path || !this.#hasSubresource(path)) {
+      if (isGroupServed(this.#catalog, exchange.segments)) throw resourceNotFound();
+      return sendPageNotFound(exchange.response);
+    }
     const { def, name, namespace, subresource } = path;
     if (this.#generated.has(def) && exchange.method !== 'GET') throw methodNotAllowed();
     const review = this.#reviews.get(def);
@@ -213,7 +217,7 @@ export class ResourceApi {
       ...withFaults(options, bodyFaults),
       ...(subresource ? { subresource } : {}),
     });
-    await this.#written(target, 200, form, result);
+    await this.#written(target, result.created ? 201 : 200, form, result);
   }
 
   async #patch(target: ItemTarget): Promise<void> {
@@ -246,9 +250,10 @@ export class ResourceApi {
     const body = await decodeDeleteOptions(target.yaml, await readBody(request), type);
     const result = await this.#service.delete(def, key, deleteOptions(target, body));
     const served: Served = result;
-    const answer = result.removed
-      ? await encodeDocument(deletedStatus(def, result.object), { format: form.format })
-      : await this.#presenter.object(def, served, form, includeObject(query));
+    const answer =
+      result.removed && !isShownWhenDeleted(def)
+        ? await encodeDocument(deletedStatus(def, result.object), { format: form.format })
+        : await this.#presenter.object(def, served, form, includeObject(query));
     send(response, 200, answer, warningHeaders(result.warnings));
   }
 

@@ -50,6 +50,11 @@ export function methodNotAllowed(): ApiError {
   return new ApiError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
 }
 
+/** 404 for a path that names nothing in a group that is served. */
+export function resourceNotFound(): ApiError {
+  return new ApiError('NotFound', 'the server could not find the requested resource', {});
+}
+
 /** An option outside what it allows, worded as apimachinery's option validation does. */
 export function invalidOption(
   options: string,

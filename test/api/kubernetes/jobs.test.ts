@@ -37,7 +37,8 @@ describe('jobs', () => {
       'controller-uid': 'u-1',
       'job-name': 'x',
     });
-    assert.deepEqual(meta.labels, { a: 'b' }, 'the labels of the template, for want of its own');
+    assert.deepEqual(meta.labels, spec.template.metadata?.labels, 'those of the template, for want of its own');
+    assert.equal(spec.manualSelector, false);
     assert.equal(admitted(jobs, job({ parallelism: 2 })).spec?.completions, undefined);
     assert.equal(
       admitted(jobs, job({ completions: 2, completionMode: 'Indexed', backoffLimitPerIndex: 1 })).spec

@@ -66,6 +66,12 @@ describe('API server over HTTP', () => {
     const paths = [
       '/nothing',
       '/apis/none.example.com/v1',
+      '/apis/serving.knative.dev/v1/unknowns',
+      '/openapi/v3/apis/none/v1',
+      '/openapi/v4',
+    ];
+    const ownPaths = [
+      '/api/v2',
       '/apis/apps/v9',
       '/apis/apps/v1/unknowns',
       '/api/v1/namespaces/default/unknowns',
@@ -74,10 +80,14 @@ describe('API server over HTTP', () => {
       `${configMaps}/present/status`,
       `${configMaps}/present/data/a`,
       '/api/v1/configmaps/present',
-      '/openapi/v3/apis/none/v1',
-      '/openapi/v4',
       '/apis/apps/v1/namespaces/default/deployments/x/exec',
     ];
+    for (const path of ownPaths) {
+      it(`answers with a Status to ${path}, in a group of Kubernetes' own`, async () => {
+        const reply = await server.call('GET', path);
+        assertStatus(reply, 404, 'NotFound', 'the server could not find the requested resource');
+      });
+    }
     for (const path of paths) {
       it(`says 404 page not found to ${path}`, async () => {
         const reply = await server.call('GET', path);

@@ -199,13 +199,16 @@ test('update: the optimistic lock, and no version moves when nothing changes', a
     service.update(
       widgets,
       at('a'),
-      { ...next, metadata: { ...next.metadata, creationTimestamp: '2020-01-01T00:00:00Z' } },
+      { ...next, metadata: { ...next.metadata, deletionTimestamp: '2020-01-01T00:00:00Z' } },
       { user },
     ),
     422,
     'Invalid',
-    /metadata\.creationTimestamp: Invalid value: .*: field is immutable/,
+    /metadata\.deletionTimestamp: Invalid value: .*: field is immutable/,
   );
+  const passedOver = { ...next, metadata: { ...next.metadata, creationTimestamp: '2020-01-01T00:00:00Z' } };
+  const kept = await service.update(widgets, at('a'), passedOver, { user });
+  assert.deepEqual(kept.object, next);
 });
 
 test('generation moves with what is wanted, never with metadata or status; each subresource writes its own part only', async (t) => {

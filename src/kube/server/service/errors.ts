@@ -52,6 +52,18 @@ export function badRequest(message: string): ApiError {
   return new ApiError('BadRequest', message);
 }
 
+/** 400: an update of an object that says no name. `path` is the name in its path. */
+export function nameless(path: string): ApiError {
+  return badRequest(
+    `the name of the object (${path} based on URL) was undeterminable: name must be provided`,
+  );
+}
+
+/** 400: an update that says another name than its path. */
+export function misnamed(given: string, path: string): ApiError {
+  return badRequest(`the name of the object (${given}) does not match the name on the URL (${path})`);
+}
+
 /** 410: the version that a watch or a continue token starts from is gone. */
 export function expired(message: string): ApiError {
   return new ApiError('Expired', message);

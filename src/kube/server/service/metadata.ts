@@ -74,8 +74,10 @@ function ownerIssues(meta: ObjectMeta): Issue[] {
   return issues;
 }
 
-/** Members of metadata that the server owns: a client's value is ignored, not refused. */
+/** Members of metadata that the server owns. */
 const serverOwned = ['uid', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds'] as const;
+/** Of those, what a client may not try to change; another value for the rest is passed over. */
+const guarded: ReadonlySet<string> = new Set(['deletionTimestamp', 'deletionGracePeriodSeconds']);
 
 /**
  * Carries what the server owns from the stored metadata to the new one, in place, and finds forbidden changes.
@@ -87,7 +89,7 @@ export function keepServerMetadata(next: ObjectMeta, stored: ObjectMeta): Issue[
     const given = next[field];
     const kept = stored[field];
     const path = `metadata.${field}`;
-    if (given !== undefined && given !== kept && field !== 'uid') {
+    if (given !== undefined && given !== kept && guarded.has(field)) {
       issues.push({ type: 'Invalid', path, value: given, detail: 'field is immutable' });
     }
     if (kept === undefined) delete next[field];

@@ -4,7 +4,7 @@ import type { ResourceDef } from '../../../api/resource.ts';
 import { ApiError } from '../../api-error.ts';
 import type { ObjectKey } from '../../client/client.ts';
 import { isNamespace } from './deletion.ts';
-import { badRequest } from './errors.ts';
+import { badRequest, misnamed } from './errors.ts';
 import type { ObjectSubresource } from './requests.ts';
 
 /** The key in the store's table. */
@@ -54,9 +54,7 @@ export function placeInNamespace(def: ResourceDef, object: KubeObject, namespace
 export function checkPlace(def: ResourceDef, key: ObjectKey, object: KubeObject): void {
   const meta = object.metadata;
   if (meta.name && meta.name !== key.name) {
-    throw badRequest(
-      `the name of the object (${meta.name}) does not match the name on the URL (${key.name})`,
-    );
+    throw misnamed(meta.name, key.name);
   }
   meta.name = key.name;
   placeInNamespace(def, object, key.namespace);

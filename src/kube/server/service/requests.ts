@@ -66,7 +66,7 @@ export interface Requester {
   readonly groups?: readonly string[];
   readonly uid?: string;
   readonly extra?: Readonly<Record<string, readonly string[]>>;
-  /** Server-side apply alone: throws 403 where the requester may not create what is not there. Absent: they may. */
+  /** Of an apply or update: throws 403 where the requester may not create what is not there. Absent: they may. */
   readonly authorizeCreation?: () => void;
   /** Adds to what the audit log says of the request. */
   readonly annotate?: (key: string, value: string) => void;
@@ -90,7 +90,7 @@ export interface WriteResult extends Served {
   readonly warnings: readonly string[];
   /** True when the write removed the object: its last finalizer went. */
   readonly removed?: boolean;
-  /** True when an apply found no object, and made it. */
+  /** True when an apply or update found no object, and made it. */
   readonly created?: boolean;
 }
 

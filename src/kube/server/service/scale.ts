@@ -1,6 +1,7 @@
 /** The scale subresource: `autoscaling/v1` Scale, read from and written to paths of the object. */
 import type { KubeObject, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
+import type { Schema } from '../../../api/schema.ts';
 import { formatSelector, type Labels } from '../../../api/kubernetes/selectors.ts';
 import { isMembers } from '../../../api/structural-members.ts';
 import { ApiError } from '../../api-error.ts';
@@ -12,6 +13,9 @@ export interface Scale extends KubeObject {
   spec: { replicas?: number };
   status: { replicas: number; selector?: string };
 }
+
+/** What patches of the scale subresource go by. */
+export const scaleSchema: Schema = { $ref: 'autoscaling.v1.Scale' };
 
 /** The Scale of an object. */
 export function readScale(paths: ScalePaths, object: KubeObject): Scale {

@@ -1,8 +1,9 @@
 /** What the API server means, without HTTP: reads, watches and writes of every registered resource by Kubernetes' rules. */
 import type { Clock } from '../../../base/clock.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
+import { resourceSchema } from '../../../api/structural.ts';
 import { isMembers } from '../../../api/structural-members.ts';
-import { ApiError } from '../../api-error.ts';
+import { ApiError, hasReason } from '../../api-error.ts';
 import { objectKey, type ObjectKey } from '../../client/client.ts';
 import type { ResourceRegistry } from '../../resource-registry.ts';
 import type { Store, StoreSnapshot } from '../../store/store.ts';
@@ -11,9 +12,9 @@ import { Definitions } from '../definitions/definitions.ts';
 import type { AdmissionPlugin, WebhookStage } from './admission-plugin.ts';
 import { Applier } from './applier.ts';
 import { isNamespace } from './deletion.ts';
-import { modified } from './errors.ts';
+import { conflict, misnamed, modified, nameless } from './errors.ts';
 import { applyPatch, checkPatchType } from './patch/apply.ts';
-import { scalePaths } from './place.ts';
+import { checkPlace, scalePaths } from './place.ts';
 import { Queries } from './queries.ts';
 import { Reads, served } from './reads.ts';
 import type {
@@ -29,7 +30,8 @@ import type {
   WriteRequest,
   WriteResult,
 } from './requests.ts';
-import { applyScale, readScale } from './scale.ts';
+import { applyScale, readScale, scaleSchema } from './scale.ts';
+import { isCreatedByUpdate } from './storage-rules.ts';
 import { Writer, type Action, type Admitted, type Change } from './writer.ts';
 
 export interface ApiServiceOptions {
@@ -119,10 +121,45 @@ export class ApiService {
 
   async update(def: ResourceDef, key: ObjectKey, body: unknown, request: WriteRequest): Promise<WriteResult> {
     if (request.subresource === 'scale') return this.#changeScale(def, key, request, () => body);
-    return this.#writer.change(def, key, request, () => ({
-      object: readObject(def, body),
-      unconditional: false,
-    }));
+    const change = (): Promise<WriteResult> =>
+      this.#writer.change(def, key, request, () => {
+        const object = readObject(def, body);
+        if (!object.metadata.name) throw nameless(key.name);
+        return { object, unconditional: false };
+      });
+    if (request.subresource || !isCreatedByUpdate(def)) return change();
+    for (;;) {
+      try {
+        return await change();
+      } catch (error) {
+        if (!hasReason(error, 'NotFound')) throw error;
+      }
+      try {
+        return await this.#createByUpdate(def, key, body, request);
+      } catch (error) {
+        // Someone else made it in between: now there is something to update.
+        if (!hasReason(error, 'AlreadyExists')) throw error;
+      }
+    }
+  }
+
+  async #createByUpdate(
+    def: ResourceDef,
+    key: ObjectKey,
+    body: unknown,
+    request: WriteRequest,
+  ): Promise<WriteResult> {
+    request.authorizeCreation?.();
+    const object = readObject(def, body);
+    checkPlace(def, key, object);
+    const { uid } = object.metadata;
+    if (uid) {
+      const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: `;
+      throw conflict(def, key.name, why);
+    }
+    delete object.metadata.resourceVersion;
+    const result = await this.#writer.create(def, key.namespace, object, request);
+    return { ...result, created: true };
   }
 
   async patch(
@@ -131,13 +168,13 @@ export class ApiService {
     patch: PatchRequest,
     request: WriteRequest,
   ): Promise<WriteResult> {
-    checkPatchType(def, patch, request.subresource);
+    checkPatchType(def, patch);
     if (patch.type === 'apply') return this.#applier.apply(def, key, patch.body, request);
     if (request.subresource === 'scale') {
-      return this.#changeScale(def, key, request, (scale) => applyPatch(def, scale, patch));
+      return this.#changeScale(def, key, request, (scale) => applyPatch(scaleSchema, scale, patch));
     }
     return this.#writer.change(def, key, request, (stored) => ({
-      object: readObject(def, applyPatch(def, stored, patch)),
+      object: readObject(def, applyPatch(resourceSchema(def), stored, patch)),
       unconditional: true,
     }));
   }
@@ -183,6 +220,8 @@ export class ApiService {
       const scale = make(readScale(paths, stored));
       const wanted = isMembers(scale) && isMembers(scale['metadata']) ? scale['metadata'] : {};
       const { name, uid, resourceVersion } = stored.metadata;
+      const given = wanted['name'];
+      if (typeof given === 'string' && given !== name) throw misnamed(given, name);
       if (
         (wanted['resourceVersion'] && wanted['resourceVersion'] !== resourceVersion) ||
         (wanted['uid'] && wanted['uid'] !== uid)

@@ -14,6 +14,7 @@ import type { StoredRecord } from '../../store/record.ts';
 import type { Store } from '../../store/store.ts';
 import type { Table } from '../../store/table.ts';
 import { applySchema, check, copyInput, readObject } from './admission.ts';
+import { CanonicalObjects } from './canonical.ts';
 import { AdmissionChain, type Pending } from './admission-chain.ts';
 import type { AdmissionAttributes, AdmissionPlugin, Readmission, WebhookStage } from './admission-plugin.ts';
 import { decideDeletion, isNamespace, namespaceHeld } from './deletion.ts';
@@ -81,6 +82,7 @@ export class Writer {
   readonly #clock: Clock;
   readonly #namespaces: Table | undefined;
   readonly #admission: AdmissionChain;
+  readonly #canonical = new CanonicalObjects();
 
   constructor(options: WriterOptions) {
     this.#store = options.store;
@@ -172,7 +174,7 @@ export class Writer {
       if (!found) return this.#reads.missing(def, key);
       const { table, current } = found;
       const before = inVersion(def, current.object as UntypedObject);
-      const stored = before instanceof Promise ? await before : before;
+      const stored = this.#canonical.of(def, before instanceof Promise ? await before : before);
       const wanted = change(stored);
       if (wanted instanceof ApiError) return this.#reads.refuse(table, wanted);
       const { object, unconditional, managers } = wanted;
@@ -353,6 +355,7 @@ export class Writer {
     removed?: boolean,
   ): Promise<WriteResult> {
     const { object, bytes } = await write.catch(rethrow);
+    this.#canonical.add(object as UntypedObject);
     const more = { warnings, ...(removed ? { removed } : {}) };
     if (object === next) return { object, bytes, ...more };
     const { resourceVersion = '' } = object.metadata;

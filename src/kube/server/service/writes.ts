@@ -2,13 +2,23 @@
 import { cloneJson, deepEqual } from '../../../base/json.ts';
 import type { KubeObject, ObjectMeta, UntypedObject } from '../../../api/object.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
-import { isMembers } from '../../../api/structural-members.ts';
+import { applyDefaults, resourceSchema } from '../../../api/structural.ts';
+import { isMembers, memberSchema } from '../../../api/structural-members.ts';
 import { isNamespace } from './deletion.ts';
 import type { ObjectSubresource } from './requests.ts';
 
-/** A status given on create is dropped where status is a subresource; nodes register with theirs, as kubelets do. */
+/**
+ * A status given on create is dropped where status is a subresource; nodes register with theirs, as kubelets do. Kubernetes'
+ * own kinds have an empty one from the start.
+ */
 export function resetStatus(def: ResourceDef, object: UntypedObject): void {
-  if (def.subresources?.status && !(def.group === '' && def.plural === 'nodes')) delete object['status'];
+  if (!def.subresources?.status || (def.group === '' && def.plural === 'nodes')) return;
+  delete object['status'];
+  const schema = def.builtin ? memberSchema(resourceSchema(def), 'status') : undefined;
+  if (!schema) return;
+  const status = {};
+  applyDefaults(schema, status);
+  object['status'] = status;
 }
 
 /** The new object, with everything that this write may not touch taken from the stored one. May reuse `given`. */

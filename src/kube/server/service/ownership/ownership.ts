@@ -7,7 +7,7 @@ import {
   type UntypedObject,
 } from '../../../../api/object.ts';
 import { apiVersionOf, type ResourceDef } from '../../../../api/resource.ts';
-import { resourceSchema } from '../../../../api/structural.ts';
+import { emptyObject, resourceSchema } from '../../../../api/structural.ts';
 import type { ObjectSubresource, WriteRequest } from '../requests.ts';
 import { compareObjects, type Skip } from './compare.ts';
 import { member, type FieldSet } from './field-set.ts';
@@ -75,8 +75,21 @@ export function entriesAfter({ def, stored, next, claimed, request, now }: Write
   const managers = managersBefore(stored, claimed, request.subresource);
   // An object whose entries were dropped stays without until somebody applies to it.
   if (managers.length === 0 && stored) return undefined;
-  const changes = compareObjects(ownershipType(def), stored, next, untouched(def, request.subresource));
+  const before = stored ?? emptyObjectOf(def);
+  const changes = compareObjects(ownershipType(def), before, next, untouched(def, request.subresource));
   return afterUpdate(managers, changes, managerKey(def, request, 'Update'), timestamp(now));
+}
+
+const emptyObjects = new WeakMap<ResourceDef, Readonly<Record<string, unknown>>>();
+
+/** A new object of one of Kubernetes' own kinds is compared with an empty one: nobody owns what is there in any case. */
+function emptyObjectOf(def: ResourceDef): Readonly<Record<string, unknown>> | undefined {
+  if (!def.builtin) return undefined;
+  const known = emptyObjects.get(def);
+  if (known) return known;
+  const empty = emptyObject(resourceSchema(def));
+  if (empty) emptyObjects.set(def, empty);
+  return empty;
 }
 
 /** A client may change the entries themselves, but not through a subresource; what makes no sense is passed over. */

@@ -1,6 +1,6 @@
 /** The three kinds of patch that say what to change, behind one door; an apply says what is wanted, and is elsewhere. */
 import type { ResourceDef } from '../../../../api/resource.ts';
-import { resourceSchema } from '../../../../api/structural.ts';
+import type { Schema } from '../../../../api/schema.ts';
 import { isMembers } from '../../../../api/structural-members.ts';
 import { ApiError } from '../../../api-error.ts';
 import { badRequest } from '../errors.ts';
@@ -10,9 +10,8 @@ import { mergePatch } from './merge.ts';
 import { strategicMergePatch } from './strategic.ts';
 
 /** Throws 415 for patches that this resource does not take. */
-export function checkPatchType(def: ResourceDef, patch: PatchRequest, subresource: string | undefined): void {
-  // A Scale is no built-in kind's own type here: it has no list to merge, so the merge patch says all.
-  if (patch.type === 'strategic' && (!def.builtin || subresource === 'scale')) {
+export function checkPatchType(def: ResourceDef, patch: PatchRequest): void {
+  if (patch.type === 'strategic' && !def.builtin) {
     throw new ApiError(
       'UnsupportedMediaType',
       'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json',
@@ -20,8 +19,8 @@ export function checkPatchType(def: ResourceDef, patch: PatchRequest, subresourc
   }
 }
 
-/** The object that a patch makes of `target`, which stays as it is. Throws 400 and 422. */
-export function applyPatch(def: ResourceDef, target: unknown, patch: ChangingPatch): unknown {
+/** The object that a patch makes of `target`, which has the schema and stays as it is. Throws 400 and 422. */
+export function applyPatch(schema: Schema, target: unknown, patch: ChangingPatch): unknown {
   if (patch.type === 'json') return jsonPatch(target, patch.body);
   if (!isMembers(patch.body)) {
     throw badRequest(
@@ -29,6 +28,6 @@ export function applyPatch(def: ResourceDef, target: unknown, patch: ChangingPat
     );
   }
   return patch.type === 'strategic'
-    ? strategicMergePatch(resourceSchema(def), target, patch.body)
+    ? strategicMergePatch(schema, target, patch.body)
     : mergePatch(target, patch.body);
 }
