@@ -30,11 +30,11 @@ export function resolveUser(
   rootfs: string,
 ): ContainerUser | undefined {
   const podContext = pod.spec?.securityContext ?? {};
-  const own = container.securityContext ?? {};
+  const context = container.securityContext ?? {};
   const groups = [...(podContext.supplementalGroups ?? [])];
   if (podContext.fsGroup !== undefined) groups.push(podContext.fsGroup);
-  let uid = own.runAsUser ?? podContext.runAsUser;
-  let gid = own.runAsGroup ?? podContext.runAsGroup;
+  let uid = context.runAsUser ?? podContext.runAsUser;
+  let gid = context.runAsGroup ?? podContext.runAsGroup;
   const [userPart = '', groupPart = ''] = (imageUser ?? '').split(':');
   const named = uid !== undefined || userPart !== '';
   if (uid === undefined && userPart !== '') {
@@ -52,7 +52,7 @@ export function resolveUser(
   } else if (uid !== undefined && gid === undefined) {
     gid = Number(rows(rootfs, '/etc/passwd').find((r) => r[2] === String(uid))?.[3] ?? 0);
   }
-  if ((own.runAsNonRoot ?? podContext.runAsNonRoot) && (uid ?? 0) === 0) {
+  if ((context.runAsNonRoot ?? podContext.runAsNonRoot) && (uid ?? 0) === 0) {
     const why = named
       ? 'container has runAsNonRoot and runs as root'
       : 'container has runAsNonRoot and image will run as root';
@@ -62,7 +62,18 @@ export function resolveUser(
     );
   }
   if (!named && gid === undefined && groups.length === 0) return undefined;
-  return { uid: uid ?? 0, gid: gid ?? 0, groups };
+  const primary = gid ?? 0;
+  const merged = podContext.supplementalGroupsPolicy === 'Strict' ? [] : imageGroups(rootfs, uid ?? 0);
+  return { uid: uid ?? 0, gid: primary, groups: [...new Set([primary, ...merged, ...groups])] };
+}
+
+/** Groups of the image that name the user as a member (`supplementalGroupsPolicy: Merge`). */
+function imageGroups(rootfs: string, uid: number): number[] {
+  const name = rows(rootfs, '/etc/passwd').find((r) => r[2] === String(uid))?.[0];
+  if (name === undefined) return [];
+  return rows(rootfs, '/etc/group')
+    .filter((r) => (r[3] ?? '').split(',').includes(name) && isNumber(r[2] ?? ''))
+    .map((r) => Number(r[2]));
 }
 
 function groupNumber(rootfs: string, group: string): number {

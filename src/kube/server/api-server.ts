@@ -79,7 +79,7 @@ const closeGraceMs = 2000;
  * Where a wish to go on in another protocol is looked at. Elsewhere it is ignored, as it may be (RFC 9110 §7.8): otherwise
  * the body would not be read, and a deletion lose the conditions in it.
  */
-const mayUpgrade = /\/(exec|attach|portforward)\/*(\?|$)/;
+const mayUpgrade = /\/(exec|attach|log|portforward)\/*(\?|$)/;
 /** Why an exchange's signal is aborted. One for all: by default each request would pay for an error with a stack. */
 const over = new Error('the exchange is over');
 

@@ -6,6 +6,7 @@ import { decodeDeleteOptions, decodeObject, decodePatch, isApply, readBody } fro
 import type { ApiCatalog } from './catalog.ts';
 import { send, sendDocument, sendPageNotFound, type Exchange } from './exchange.ts';
 import type { ReadService } from './generated-objects.ts';
+import { sendLogMessages, wantsLogMessages } from './log-messages.ts';
 import { logOptions, type LogSource } from './logs.ts';
 import { negotiate, objectTransforms, type AnswerForm } from './media-type.ts';
 import { deleteOptions, flag, includeObject, listOptions, watchOptions, writeOptions } from './options.ts';
@@ -180,7 +181,8 @@ export class ResourceApi {
     const { object } = await this.#service.get(def, { namespace, name });
     const options = logOptions(object, exchange.query, exchange.signal);
     if (!this.#logs) throw new ApiError('ServiceUnavailable', 'no node agent runs in this process');
-    await streamText(exchange, await this.#logs.open(namespace, name, options));
+    const lines = await this.#logs.open(namespace, name, options);
+    await (wantsLogMessages(exchange) ? sendLogMessages(exchange, lines) : streamText(exchange, lines));
   }
 
   // ---- writes ------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { request } from 'node:https';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { WebSocket, type ClientOptions } from 'ws';
 import { ManualClock } from '../../../src/base/clock.ts';
 import { configMaps as configMapResource } from '../../../src/api/kubernetes/index.ts';
 import { ApiError } from '../../../src/kube/api-error.ts';
@@ -361,6 +362,36 @@ describe('logs', () => {
       ended.promise,
       delay(20_000, undefined, { ref: false }).then(() => assert.fail('the source was not told')),
     ]);
+  });
+
+  const messages = async (path: string, protocols: string[]): Promise<[Buffer[], number]> => {
+    const url = `${server.server.url.replace(/^http/, 'ws')}${pods}/${path}`;
+    const { ca, cert, key } = server.tls() as ClientOptions;
+    const socket = new WebSocket(url, protocols, { ca, cert, key });
+    const read: Buffer[] = [];
+    socket.on('message', (message: Buffer) => read.push(message));
+    const [code] = (await once(socket, 'close')) as [number];
+    assert.equal(socket.protocol, protocols[0] ?? '');
+    return [read, code];
+  };
+
+  it('stream as messages to those who read over WebSocket', async () => {
+    assert.deepEqual(await messages('one/log', ['binary.k8s.io']), [[Buffer.from('one\n')], 1000]);
+    assert.deepEqual(await messages('one/log', []), [[Buffer.from('one\n')], 1000]);
+    const text = Buffer.from(Buffer.from('one\n').toString('base64'));
+    assert.deepEqual(await messages('one/log', ['base64.binary.k8s.io']), [[text], 1000]);
+  });
+
+  it('refuse a reader over WebSocket in words of HTTP', async () => {
+    await assert.rejects(messages('waiting/log', ['binary.k8s.io']), /400/);
+    await assert.rejects(messages('one/log', ['something.else']), /403/);
+  });
+
+  it('ignore the wish for another protocol', async () => {
+    const reply = await server.call('GET', `${pods}/one/log`, {
+      headers: { connection: 'Upgrade', upgrade: 'h2c' },
+    });
+    assert.deepEqual([reply.status, reply.body.toString()], [200, 'one\n']);
   });
 
   const rows: [string, number, RegExp][] = [
