@@ -124,7 +124,8 @@ export class TimerWheel {
       const again = planned > now ? planned : entry.onDue(now);
       if (entry.slot < 0) this.#link(entry, again);
     }
-    if (this.#count > 0 && this.#disarm === null) this.#armNext();
+    // Also when an owner's answer has armed it: others may be due before that.
+    if (this.#count > 0) this.#armNext();
   }
 
   #armNext(): void {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { ManualClock } from '../../src/base/clock.ts';
 import { gatewayErrors } from '../../src/base/catalogue/gateway.ts';
 import { Account } from '../../src/gateway/account.ts';
 import { codeOfRefusal, errorAnswer, type GatewayCode } from '../../src/gateway/answer.ts';
@@ -10,7 +9,6 @@ import { RequestHead } from '../../src/gateway/http1/request.ts';
 import { RoutingTable, matchPath } from '../../src/gateway/routing-table.ts';
 import { SharedSlots, localSlots, makeSharedSlots, reclaimSlots } from '../../src/gateway/slots.ts';
 import { chooseShare } from '../../src/gateway/split.ts';
-import { TimerEntry, TimerWheel } from '../../src/gateway/timer-wheel.ts';
 import { selectTransport, selfTest } from '../../src/gateway/transport/select.ts';
 import { FAILED } from '../../src/gateway/transport/transport.ts';
 import { eventually, makeTransport, transports } from './support.ts';
@@ -163,45 +161,6 @@ test('slots hold the limit, alone and shared, and those of a dead worker come ba
   assert.ok(!localSlots.take(alone, 1));
   localSlots.give(alone);
   assert.equal(localSlots.taken(alone), 0);
-});
-
-test('deadlines fire in time, never early, and far ones survive the turn of the wheel', () => {
-  fc.assert(
-    fc.property(fc.array(fc.integer({ min: 1, max: 200_000 }), { minLength: 1, maxLength: 20 }), (delays) => {
-      const clock = new ManualClock(12_345);
-      const wheel = new TimerWheel(clock);
-      const fired: number[] = delays.map(() => NaN);
-      delays.forEach((delay, i) => {
-        const due = clock.now() + delay;
-        const entry = new TimerEntry((now) => {
-          fired[i] = now - due;
-          return Infinity;
-        });
-        wheel.ensure(entry, due);
-      });
-      clock.advance(201_000);
-      for (const late of fired) assert.ok(late >= 0 && late <= 50, `late by ${late}`);
-    }),
-  );
-});
-
-test('an entry moves only nearer, looks again when told so, and can be cancelled', () => {
-  const clock = new ManualClock();
-  const wheel = new TimerWheel(clock);
-  const asked: number[] = [];
-  const entry = new TimerEntry((now) => {
-    asked.push(now);
-    return asked.length < 3 ? now + 1000 : Infinity;
-  });
-  wheel.ensure(entry, 1000);
-  wheel.ensure(entry, 5000);
-  wheel.ensure(entry, 500);
-  clock.advance(10_000);
-  assert.deepEqual(asked, [500, 1500, 2500]);
-  wheel.ensure(entry, 11_000);
-  wheel.cancel(entry);
-  clock.advance(10_000);
-  assert.equal(asked.length, 3);
 });
 
 test('every code answers with its status, code, cause and remedy, as text and as JSON', () => {
