@@ -28,6 +28,7 @@ import { loadPods, PodFile, type SavedPod } from '../../src/node/saved-pod.ts';
 import { readTerminationMessage } from '../../src/node/termination-message.ts';
 import { PodVolumes, sweepMemoryVolumes } from '../../src/node/volumes.ts';
 import { ociSkipReason } from '../support/drivers.ts';
+import { waitFor } from '../support/wait.ts';
 import { startTestNode, type DriverName } from './support.ts';
 
 const isLinux = process.platform === 'linux';
@@ -181,6 +182,27 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
     });
   });
 }
+
+describe('a runtime that is killed', { skip: ociSkipReason() ?? false }, () => {
+  it('takes its container with it, which starts again', async (t) => {
+    const node = await startTestNode('oci');
+    t.after(() => node.close());
+    await node.run('orphan', { containers: [{ name: 'app', image: 'script', args: [forever] }] });
+    const pod = await node.untilReady('orphan');
+    const state = JSON.parse(
+      readFileSync(join(node.dataDir, 'node/pods', pod.metadata.uid ?? '', 'state.json'), 'utf8'),
+    ) as { containers: { handle: { process: { pid: number; started: string } } }[] };
+    const main = state.containers[0]?.handle.process;
+    assert.ok(main && isSameProcess(main));
+    const runtime = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${main.pid}/status`, 'utf8'))?.[1]);
+    process.kill(runtime, 'SIGKILL');
+    const again = await node.until('orphan', 'a restart', (p) => {
+      return p.status?.containerStatuses?.[0]?.restartCount === 1 && p.status.containerStatuses[0].ready;
+    });
+    assert.equal(again.status?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 137);
+    await waitFor('the old process to end', () => !isSameProcess(main));
+  });
+});
 
 describe('volumes in memory', { skip: !isLinux || !isRoot }, () => {
   const volumesOf = (tag: string, dir: string): PodVolumes => {

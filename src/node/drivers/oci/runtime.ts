@@ -133,8 +133,8 @@ export class OciRuntime {
         const entry = JSON.parse(line) as { level?: string; msg?: string };
         return entry.level === 'error' && entry.msg ? [entry.msg] : [];
       } catch {
-        // From mount or the shell.
-        return line.startsWith('{') ? [] : [line];
+        // From mount or the shell, which also tells that the runtime was killed: that is no fault of a start.
+        return line.startsWith('{') || /\bKilled\b/.test(line) ? [] : [line];
       }
     });
     return errors.length > 0 ? [...new Set(errors.map(withoutColours))].join('; ') : undefined;
