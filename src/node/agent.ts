@@ -20,11 +20,12 @@ import type { PodStreamSource } from '../kube/server/pod-streams/source.ts';
 import { StartQueue } from './admission.ts';
 import { endSaved } from './adoption.ts';
 import { dataReader } from './data-reader.ts';
-import { chooseDriver, tagOf, type DriverChoice } from './drivers/choose.ts';
+import { chooseDriver, memoryTagOf, tagOf, type DriverChoice } from './drivers/choose.ts';
 import type { Driver, PodNetworkPlace } from './drivers/driver.ts';
 import type { ImageProvider } from './images.ts';
 import { PodLogs } from './log-source.ts';
 import { LogStore } from './logs/log-store.ts';
+import { MemoryDir } from './memory-dir.ts';
 import { MetricsSampler } from './metrics.ts';
 import { readHeadroom } from './node-conditions.ts';
 import { NodeKeeper } from './node-keeper.ts';
@@ -34,11 +35,10 @@ import { PodTokens } from './pod-tokens.ts';
 import { PodWorker } from './pod-worker.ts';
 import { loadPods } from './saved-pod.ts';
 import { whyNoHandler } from './runtime-handlers.ts';
-import { whyUnschedulable } from './scheduling.ts';
+import { whyMisplaced, whyUnschedulable } from './scheduling.ts';
 import { PodStreams } from './streams/pod-streams.ts';
 import type { TokenSource } from './volume-files.ts';
 import { claimSource, VolumeClaims } from './volume-claims.ts';
-import { sweepMemoryVolumes } from './volumes.ts';
 import type { WorkerEnv } from './worker-env.ts';
 
 export interface NodeAgentOptions {
@@ -136,7 +136,6 @@ class Agent implements NodeAgent {
   readonly #options: NodeAgentOptions;
   readonly #log: Logger;
   readonly #podsDir: string;
-  readonly #tag: string;
   readonly #keeper: NodeKeeper;
   readonly #recorder: Recorder;
   readonly #logStore: LogStore;
@@ -163,7 +162,6 @@ class Agent implements NodeAgent {
     this.driver = driver;
     this.hostAddress = driver.hostAddress;
     this.#podsDir = join(nodeDir, 'pods');
-    this.#tag = tagOf(nodeDir);
     this.#keeper = new NodeKeeper(
       { client, clock, log, headroom: () => readHeadroom(nodeDir) },
       machine,
@@ -202,7 +200,7 @@ class Agent implements NodeAgent {
       beforeStop: options.beforeStop,
       announce: options.announce,
       podsDir: this.#podsDir,
-      tag: `knapsack-${this.#tag}`,
+      memory: new MemoryDir(memoryTagOf(nodeDir)),
       hostIP: machine.ip,
       nodeName,
       facts: (podIP) => ({
@@ -302,8 +300,16 @@ class Agent implements NodeAgent {
     const pod = worker.pod();
     const others = [...this.#workers.values()].filter((w) => w !== worker && w.holdsResources);
     const running = others.map((w) => w.pod());
-    const why = this.#node && !isPodTerminal(pod) ? whyUnschedulable(pod, this.#node, running) : undefined;
-    if (why !== undefined) return worker.refuse(why);
+    if (this.#node && !isPodTerminal(pod)) {
+      if (!pod.spec?.nodeName) {
+        const why = whyUnschedulable(pod, this.#node, running);
+        if (why !== undefined) return worker.refuse(why);
+      } else if (!pod.status?.startTime) {
+        // One that has been running here fitted when it came.
+        const rejection = whyMisplaced(pod, this.#node, running);
+        if (rejection) return worker.reject(rejection);
+      }
+    }
     const claims = this.#claims.stateFor(pod, () => running);
     if (!claims.waits || isPodTerminal(pod)) worker.admit();
     else if (claims.why !== undefined) worker.refuse(claims.why);
@@ -345,7 +351,7 @@ class Agent implements NodeAgent {
       this.#log.info({ uid }, 'removed what was left of a pod');
     }
     await this.driver.sweep(live);
-    sweepMemoryVolumes(this.#env.tag, live);
+    this.#env.memory.sweep(live);
   }
 
   async close({ removePods, graceMs = 5000 }: { removePods: boolean; graceMs?: number }): Promise<void> {
@@ -360,7 +366,7 @@ class Agent implements NodeAgent {
     this.#logStore.close();
     if (removePods) {
       await this.driver.sweep(new Set());
-      sweepMemoryVolumes(this.#env.tag, new Set());
+      this.#env.memory.sweep(new Set());
       rmSync(this.#podsDir, { recursive: true, force: true });
     }
     await this.driver.close(removePods).catch((error: unknown) => {

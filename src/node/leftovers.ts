@@ -5,8 +5,8 @@ import { KnapsackError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { endForeign } from './adoption.ts';
 import { chooseDriver, memoryTagOf } from './drivers/choose.ts';
+import { MemoryDir } from './memory-dir.ts';
 import { loadPods } from './saved-pod.ts';
-import { sweepMemoryVolumes } from './volumes.ts';
 
 /**
  * Ends and removes everything that pods of this data directory still have on the machine: processes, networks, control
@@ -34,5 +34,5 @@ export async function removeLeftovers(options: {
       if (!(error instanceof KnapsackError) || error.code !== 'NODE_NO_DRIVER') throw error;
     }
   }
-  sweepMemoryVolumes(memoryTagOf(dataDir), new Set());
+  new MemoryDir(memoryTagOf(dataDir)).sweep(new Set());
 }

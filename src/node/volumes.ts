@@ -1,10 +1,8 @@
 /** A pod's volumes as directories of this machine. */
 import { randomBytes } from 'node:crypto';
 import {
-  accessSync,
   chmodSync,
   chownSync,
-  constants,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -23,6 +21,7 @@ import { claimNameOf, type Container, type Pod } from '../api/pods.ts';
 import { KnapsackError } from '../base/errors.ts';
 import type { ContainerMount } from './drivers/driver.ts';
 import { expand } from './environment.ts';
+import type { MemoryDir } from './memory-dir.ts';
 import { pathInside, relativeComponents } from './safe-path.ts';
 
 type Volume = KubernetesTypes['core.v1.Volume'];
@@ -43,26 +42,29 @@ export type FileSource = (volume: Volume, dir: string) => Promise<readonly Volum
 /** The path of this machine behind a claim of the pod. Throws NODE_CONTAINER_CONFIG when there is none. */
 export type ClaimSource = (namespace: string, claimName: string) => Promise<HostPath>;
 
-const memoryRoot = '/dev/shm';
-
 /** True for volumes whose files are written by the agent and follow the objects that they come from. */
 function hasFiles(volume: Volume): boolean {
   return Boolean(volume.configMap ?? volume.secret ?? volume.downwardAPI ?? volume.projected);
 }
 
+/** As the kubelet: what may hold a secret is never on a disk. Memory is also quicker, and a starting pod waits for it. */
+function isInMemory({ emptyDir, secret, downwardAPI, projected }: Volume): boolean {
+  return emptyDir?.medium === 'Memory' || Boolean(secret ?? downwardAPI ?? projected);
+}
+
 export class PodVolumes {
   readonly #pod: Pod;
   readonly #dir: string;
-  readonly #memoryDir: string;
+  readonly #memory: MemoryDir;
   readonly #files: FileSource;
   readonly #claims: ClaimSource;
   readonly #paths = new Map<string, string>();
 
-  /** `dir`: where the volumes are kept. `memoryTag` names this data directory on memory file systems. */
-  constructor(pod: Pod, dir: string, memoryTag: string, sources: { files: FileSource; claims: ClaimSource }) {
+  /** `dir`: where the volumes are kept that are not in memory. */
+  constructor(pod: Pod, dir: string, memory: MemoryDir, sources: { files: FileSource; claims: ClaimSource }) {
     this.#pod = pod;
     this.#dir = dir;
-    this.#memoryDir = join(memoryRoot, memoryTag, pod.metadata.uid ?? '');
+    this.#memory = memory;
     this.#files = sources.files;
     this.#claims = sources.claims;
   }
@@ -99,7 +101,7 @@ export class PodVolumes {
     if (claimName !== undefined) {
       return hostPath(await this.#claims(this.#pod.metadata.namespace ?? '', claimName));
     }
-    const path = join(this.#baseOf(volume), volume.name);
+    const path = this.#pathOf(volume);
     if (hasFiles(volume)) {
       const files = await this.#files(volume, path);
       mkdirSync(path, { recursive: true });
@@ -123,16 +125,19 @@ export class PodVolumes {
     return path;
   }
 
-  #baseOf(volume: Volume): string {
-    const inMemory = volume.emptyDir?.medium === 'Memory' && process.platform === 'linux';
-    if (!inMemory || !isWritable(memoryRoot)) return this.#dir;
-    // Passable, not readable: other users of the machine do not learn which pods there are.
-    mkdirSync(this.#memoryDir, { recursive: true, mode: 0o711 });
-    if (isOwn(dirname(this.#memoryDir))) return this.#memoryDir;
-    throw new KnapsackError(
-      'NODE_VOLUME_UNSAFE',
-      `${dirname(this.#memoryDir)} belongs to another user of this machine, who could read the volume`,
-    );
+  #pathOf(volume: Volume): string {
+    const onDisk = join(this.#dir, volume.name);
+    // A pod that runs keeps the place where it has its volume.
+    if (!isInMemory(volume) || existsSync(onDisk)) return onDisk;
+    const inMemory = this.#memory.of(this.#pod.metadata.uid ?? '');
+    if (inMemory !== undefined) return join(inMemory, volume.name);
+    if (volume.emptyDir && this.#memory.isForeign) {
+      throw new KnapsackError(
+        'NODE_VOLUME_UNSAFE',
+        `${this.#memory.path} belongs to another user of this machine, who could read the volume`,
+      );
+    }
+    return onDisk;
   }
 
   /**
@@ -156,39 +161,14 @@ export class PodVolumes {
 
   remove(): void {
     rmSync(this.#dir, { recursive: true, force: true });
-    rmSync(this.#memoryDir, { recursive: true, force: true });
+    this.#memory.remove(this.#pod.metadata.uid ?? '');
   }
-}
-
-/** Removes memory volumes of pods that are no more. */
-export function sweepMemoryVolumes(memoryTag: string, livePodUids: ReadonlySet<string>): void {
-  const dir = join(memoryRoot, memoryTag);
-  if (!isOwn(dir)) return;
-  for (const uid of readdirSync(dir)) {
-    if (!livePodUids.has(uid)) rmSync(join(dir, uid), { recursive: true, force: true });
-  }
-  if (livePodUids.size === 0) rmSync(dir, { recursive: true, force: true });
 }
 
 /** Says early what is wrong with a sub-path, and makes its directories as open to others as the volume is. */
 function prepareSubPath(root: string, subPath: string, create: boolean): void {
   relativeComponents(subPath);
   pathInside(root, subPath, create ? { createMode: statSync(root).mode & 0o777 } : {});
-}
-
-/** Where everybody may make directories, one of this name may be another user's, or a link. */
-function isOwn(path: string): boolean {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  return found !== undefined && found.isDirectory() && found.uid === process.geteuid?.();
-}
-
-function isWritable(path: string): boolean {
-  try {
-    accessSync(path, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Checks a hostPath against its type, making what `…OrCreate` asks for. */

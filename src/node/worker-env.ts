@@ -9,6 +9,7 @@ import type { Driver } from './drivers/driver.ts';
 import type { NodeFacts } from './environment.ts';
 import type { ImageProvider } from './images.ts';
 import type { LogStore } from './logs/log-store.ts';
+import type { MemoryDir } from './memory-dir.ts';
 import type { ClusterDns } from './pod-dns.ts';
 import type { DataReader, TokenSource } from './volume-files.ts';
 import type { ClaimSource } from './volumes.ts';
@@ -33,8 +34,8 @@ export interface WorkerEnv {
   readonly announce: ((pod: Pod) => void) | undefined;
   /** Directory with one directory per pod uid. */
   readonly podsDir: string;
-  /** Names this data directory where several Knapsacks share a place. */
-  readonly tag: string;
+  /** Where volumes are that must not reach a disk. */
+  readonly memory: MemoryDir;
   readonly hostIP: string;
   readonly nodeName: string;
   facts(podIP: string): NodeFacts;

@@ -22,11 +22,12 @@ import { silentLogger } from '../../src/base/log.ts';
 import { identifyProcess, isSameProcess } from '../../src/base/process.ts';
 import { newRecord } from '../../src/node/container-record.ts';
 import { memoryTagOf } from '../../src/node/drivers/choose.ts';
+import { MemoryDir } from '../../src/node/memory-dir.ts';
 import { removeLeftovers } from '../../src/node/leftovers.ts';
 import { planRestart } from '../../src/node/restart.ts';
 import { loadPods, PodFile, type SavedPod } from '../../src/node/saved-pod.ts';
 import { readTerminationMessage } from '../../src/node/termination-message.ts';
-import { PodVolumes, sweepMemoryVolumes } from '../../src/node/volumes.ts';
+import { PodVolumes } from '../../src/node/volumes.ts';
 import { ociSkipReason } from '../support/drivers.ts';
 import { waitFor } from '../support/wait.ts';
 import { startTestNode, type DriverName } from './support.ts';
@@ -212,7 +213,7 @@ describe('volumes in memory', { skip: !isLinux || !isRoot }, () => {
       volumes: [{ name: 'work', emptyDir: { medium: 'Memory' } }],
     };
     const pod: Pod = { apiVersion: 'v1', kind: 'Pod', metadata, spec };
-    return new PodVolumes(pod, dir, tag, {
+    return new PodVolumes(pod, dir, new MemoryDir(tag), {
       files: () => Promise.resolve([]),
       claims: () => Promise.reject(new Error('no claims')),
     });
@@ -239,7 +240,7 @@ describe('volumes in memory', { skip: !isLinux || !isRoot }, () => {
     const tag = `knapsack-test-link-${process.pid}`;
     symlinkSync(dir, join('/dev/shm', tag));
     t.after(() => rmSync(join('/dev/shm', tag)));
-    sweepMemoryVolumes(tag, new Set());
+    new MemoryDir(tag).sweep(new Set());
     assert.ok(existsSync(join(dir, 'precious')));
   });
 

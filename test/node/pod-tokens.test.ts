@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -7,6 +7,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { ManualClock, type Clock } from '../../src/base/clock.ts';
 import type { Pod } from '../../src/api/pods.ts';
 import { makeApiEnvironment, makePodKubeconfig } from '../../src/node/api-environment.ts';
+import { memoryTagOf } from '../../src/node/drivers/choose.ts';
 import { PodTokens } from '../../src/node/pod-tokens.ts';
 import type { TokenSource } from '../../src/node/volume-files.ts';
 import { waitFor } from '../support/wait.ts';
@@ -106,7 +107,10 @@ describe('the files of a pod that runs', () => {
         volumes: [{ name: 'v', projected: { sources: [{ serviceAccountToken: token }] } }],
       });
       await node.until('keeps', 'it runs', (pod) => pod.status?.phase === 'Running');
-      const path = join(node.dataDir, 'node/pods', metadata.uid ?? '', 'volumes/v/token');
+      const { uid = '' } = metadata;
+      const inMemory = join('/dev/shm', memoryTagOf(join(node.dataDir, 'node')), uid, 'v/token');
+      const onDisk = join(node.dataDir, 'node/pods', uid, 'volumes/v/token');
+      const path = existsSync(inMemory) ? inMemory : onDisk;
       assert.equal(readFileSync(path, 'utf8'), 't1');
       clock.skip(470_000);
       clock.skip(30_000);
