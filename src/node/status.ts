@@ -59,6 +59,37 @@ export function makeStatus(input: StatusInput): PodStatus {
   return withTransitionTimes(status, pod.status?.conditions ?? [], now);
 }
 
+/** What a container waits for on the way to its first start. */
+const usualWaits = new Set(['ContainerCreating', 'PodInitializing']);
+
+/**
+ * Whether a status, and the one before it, are only of a pod's way to its first readiness: nothing failed, nothing
+ * ended, nobody can act on it yet.
+ */
+export function isStarting(before: PodStatus, status: PodStatus): boolean {
+  return isOnItsWay(before) && isOnItsWay(status);
+}
+
+function isOnItsWay({
+  phase = 'Pending',
+  conditions,
+  containerStatuses,
+  initContainerStatuses,
+}: PodStatus): boolean {
+  if (phase !== 'Pending' && phase !== 'Running') return false;
+  const isTrue = (type: string): boolean | undefined => {
+    const found = conditions?.find((condition) => condition.type === type);
+    return found && found.status === 'True';
+  };
+  if (isTrue('ContainersReady') || isTrue('PodScheduled') === false) return false;
+  const all = [...(containerStatuses ?? []), ...(initContainerStatuses ?? [])];
+  return all.every(({ restartCount, state = {} }) => {
+    const { waiting, terminated } = state;
+    const isUsual = waiting === undefined || usualWaits.has(waiting.reason ?? '');
+    return restartCount === 0 && terminated === undefined && isUsual;
+  });
+}
+
 /** The phase that the containers' states add up to. */
 export function phaseOf(pod: Pod, records: readonly ContainerRecord[]): Phase {
   const policy = pod.spec?.restartPolicy ?? 'Always';
