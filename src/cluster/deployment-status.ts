@@ -2,7 +2,9 @@
 import type { KubernetesTypes } from '../api/generated/kubernetes-types.ts';
 import { timestamp } from '../api/object.ts';
 import type { Deployment, ReplicaSet } from '../api/kubernetes/workloads.ts';
+import { deepEqual } from '../base/json.ts';
 import { rolloutBounds } from './rollout-decisions.ts';
+import { changesReadiness } from './status-rest.ts';
 
 type Condition = KubernetesTypes['apps.v1.DeploymentCondition'];
 export type DeploymentStatus = NonNullable<Deployment['status']>;
@@ -25,6 +27,13 @@ function count(current: ReplicaSet | undefined, sets: readonly ReplicaSet[]): Co
     available: sum((status) => status.availableReplicas),
     terminating: sum((status) => status.terminatingReplicas),
   };
+}
+
+/** Whether somebody acts on the change of a status. That pods are on their way shows in those of their sets. */
+export function isNews(before: DeploymentStatus = {}, after: DeploymentStatus): boolean {
+  const ofRollout = ({ conditions = [] }: DeploymentStatus): Condition[] =>
+    conditions.filter(({ type }) => type !== 'Available');
+  return changesReadiness(before, after) || !deepEqual(ofRollout(before), ofRollout(after));
 }
 
 /** Everything wanted runs with the newest template and nothing else does. */

@@ -12,7 +12,8 @@ import { watches, type Controller, type ControllerEnv, type Outcome } from '../k
 import { writeStatus } from '../kube/controller/write-status.ts';
 import type { EventRecorder } from '../kube/controller/recorder.ts';
 import { claimChildren } from './claims.ts';
-import { decideDeploymentStatus, isComplete } from './deployment-status.ts';
+import { decideDeploymentStatus, isComplete, isNews } from './deployment-status.ts';
+import { sooner } from './pod-state.ts';
 import { makeReplicaSet, newSetUpdate, scaleAnnotations } from './resources/replica-set.ts';
 import {
   findNewSet,
@@ -23,6 +24,7 @@ import {
   revisionOf,
   surplusHistory,
 } from './rollout-decisions.ts';
+import { StatusRest } from './status-rest.ts';
 
 export function deploymentController(env: ControllerEnv, recorder: EventRecorder): Controller {
   return new DeploymentController(env, recorder);
@@ -38,17 +40,20 @@ class DeploymentController implements Controller {
   readonly #recorder: EventRecorder;
   readonly #deployments: Informer<Deployment>;
   readonly #sets: Informer<ReplicaSet>;
+  readonly #rest: StatusRest;
 
   constructor(env: ControllerEnv, recorder: EventRecorder) {
     this.#env = env;
     this.#recorder = recorder;
     this.#deployments = env.informers.for(deployments);
     this.#sets = env.informers.for(replicaSets);
+    this.#rest = new StatusRest(env.clock);
   }
 
   async reconcile(key: ObjectKey): Promise<Outcome> {
-    const deployment = this.#deployments.get(`${key.namespace ?? ''}/${key.name}`);
-    if (!deployment?.spec) return undefined;
+    const id = `${key.namespace ?? ''}/${key.name}`;
+    const deployment = this.#deployments.get(id);
+    if (!deployment?.spec) return this.#rest.forget(id);
     const sets = await this.#claim(deployment);
     if (deployment.metadata.deletionTimestamp) return this.#report(deployment, undefined, sets, false);
 
@@ -158,7 +163,9 @@ class DeploymentController implements Controller {
   ): Promise<Outcome> {
     const { client, clock } = this.#env;
     const { status, deadlineIn } = decideDeploymentStatus(deployment, current, sets, clock.now(), created);
-    await writeStatus(client, deployments, deployment, status);
+    const news = created || isNews(deployment.status, status);
+    const restMs = this.#rest.left(keyOf(deployment), deployment.status, status, news);
+    if (restMs === 0) await writeStatus(client, deployments, deployment, status);
     if (isComplete(deployment, status)) {
       await this.#forget(
         surplusHistory(
@@ -167,7 +174,8 @@ class DeploymentController implements Controller {
         ),
       );
     }
-    return deadlineIn === undefined ? undefined : { requeueAfter: deadlineIn };
+    const again = sooner(deadlineIn, restMs > 0 ? restMs : undefined);
+    return again === undefined ? undefined : { requeueAfter: again };
   }
 
   async #forget(sets: readonly ReplicaSet[]): Promise<void> {

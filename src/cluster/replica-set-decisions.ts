@@ -3,7 +3,9 @@ import { timestamp } from '../api/object.ts';
 import type { Pod } from '../api/pods.ts';
 import { matchesLabels } from '../api/kubernetes/selectors.ts';
 import type { ReplicaSet } from '../api/kubernetes/workloads.ts';
+import { deepEqual } from '../base/json.ts';
 import { availableIn, isActive, isAvailable, isTerminating, readySince, sooner } from './pod-state.ts';
+import { changesReadiness } from './status-rest.ts';
 
 export type ReplicaSetStatus = NonNullable<ReplicaSet['status']>;
 
@@ -11,6 +13,15 @@ export type ReplicaSetStatus = NonNullable<ReplicaSet['status']>;
 export interface ManageFailure {
   readonly reason: 'FailedCreate' | 'FailedDelete';
   readonly message: string;
+}
+
+/** Whether somebody acts on the change of a status. How many pods there are that are not ready yet concerns nobody. */
+export function isNews(before: ReplicaSetStatus = { replicas: 0 }, after: ReplicaSetStatus): boolean {
+  return (
+    changesReadiness(before, after) ||
+    (before.terminatingReplicas ?? 0) !== (after.terminatingReplicas ?? 0) ||
+    !deepEqual(before.conditions ?? [], after.conditions ?? [])
+  );
 }
 
 /** The status that the pods make, and when a pod will become available by the passing of time (ms), if one will. */

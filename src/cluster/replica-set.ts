@@ -23,9 +23,10 @@ import type { EventRecorder } from '../kube/controller/recorder.ts';
 import { claimChildren } from './claims.ts';
 import { unseenLimitMs } from './local-writes.ts';
 import { isNamespaceGoing, PodControl } from './pod-control.ts';
-import { isActive, rankForDeletion } from './pod-state.ts';
-import { decideStatus, type ManageFailure, type ReplicaSetStatus } from './replica-set-decisions.ts';
+import { isActive, rankForDeletion, sooner } from './pod-state.ts';
+import { decideStatus, isNews, type ManageFailure, type ReplicaSetStatus } from './replica-set-decisions.ts';
 import { makePod } from './resources/pod.ts';
+import { StatusRest } from './status-rest.ts';
 
 /** A kind that keeps a number of equal pods, seen as a ReplicaSet. */
 interface ReplicaKind {
@@ -81,6 +82,7 @@ class ReplicaController implements Controller {
   readonly #kind: ReplicaKind;
   readonly #pods: Informer<Pod>;
   readonly #control: PodControl;
+  readonly #rest: StatusRest;
 
   constructor(env: ControllerEnv, recorder: EventRecorder, kind: ReplicaKind) {
     this.name = kind.name;
@@ -89,11 +91,13 @@ class ReplicaController implements Controller {
     this.#kind = kind;
     this.#pods = env.informers.for(pods);
     this.#control = new PodControl(env, recorder);
+    this.#rest = new StatusRest(env.clock);
   }
 
   async reconcile(key: ObjectKey): Promise<Outcome> {
-    const set = this.#kind.get(`${key.namespace ?? ''}/${key.name}`);
-    if (!set) return undefined;
+    const id = `${key.namespace ?? ''}/${key.name}`;
+    const set = this.#kind.get(id);
+    if (!set) return this.#rest.forget(id);
     const { client, clock } = this.#env;
     const owned = await claimChildren({
       client,
@@ -105,9 +109,12 @@ class ReplicaController implements Controller {
     });
     const failure = set.metadata.deletionTimestamp ? undefined : await this.#manage(set, owned);
     const { status, availableIn } = decideStatus(set, owned, failure, clock.now());
-    await writeStatus(client, this.#kind.def, set, this.#kind.status(status));
+    const told = this.#kind.status(status);
+    const restMs = this.#rest.left(id, set.status, told, isNews(set.status, told));
+    if (restMs === 0) await writeStatus(client, this.#kind.def, set, told);
     if (failure) throw new Error(failure.message);
-    if (availableIn !== undefined) return { requeueAfter: availableIn };
+    const again = sooner(availableIn, restMs > 0 ? restMs : undefined);
+    if (again !== undefined) return { requeueAfter: again };
     const unseen = this.#control.local.unseen(set.metadata.uid ?? '');
     return unseen > 0 ? { requeueAfter: unseenLimitMs } : undefined;
   }

@@ -224,6 +224,11 @@ interface Shrink {
   readonly old: readonly ReplicaSet[];
 }
 
+/** A status that does not know yet that its set has shrunk counts pods that are about to go. */
+function stayingAvailable(set: ReplicaSet): number {
+  return Math.min(availableOf(set), replicasOf(set));
+}
+
 /** Pods that do not work go first; then as many as the new set's available pods make up for. */
 function shrinkOld(plan: Map<string, number>, { total, maxUnavailable, all, current, old }: Shrink): void {
   const minAvailable = total - maxUnavailable;
@@ -236,7 +241,7 @@ function shrinkOld(plan: Map<string, number>, { total, maxUnavailable, all, curr
     broken -= unavailable;
     left.set(set, replicas - unavailable);
   }
-  let spare = sum([current, ...old], availableOf) - minAvailable;
+  let spare = sum([current, ...old], stayingAvailable) - minAvailable;
   for (const [set, replicas] of left) {
     const fewer = Math.max(0, Math.min(replicas, spare));
     spare -= fewer;

@@ -57,6 +57,20 @@ const strategy = (maxSurge: number | string, maxUnavailable: number | string) =>
   rollingUpdate: { maxSurge, maxUnavailable },
 });
 
+describe('a step of a rollout', () => {
+  it('does not count pods as available that an old set is about to lose', () => {
+    // The set was told to shrink from 4 to 3, and its status does not know it yet.
+    const deployment = makeDeployment('web', { replicas: 4, strategy: strategy('25%', '25%') });
+    assert.deepEqual(
+      planned(deployment, [
+        { replicas: 2, available: 1 },
+        { replicas: 3, available: 4 },
+      ]),
+      [2, 2],
+    );
+  });
+});
+
 describe('scaling in the midst of a rollout', () => {
   it('shares new pods in proportion', () => {
     // 5 of the new, 8 of the old: the example of the Kubernetes documentation.
