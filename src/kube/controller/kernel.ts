@@ -6,7 +6,13 @@ import { apiVersionOf } from '../../api/resource.ts';
 import { controllerOf, keyOf, type KubeObject } from '../../api/object.ts';
 import { isConflict } from '../api-error.ts';
 import type { ObjectKey } from '../client/client.ts';
-import { TerminalError, type Controller, type ControllerEnv, type Outcome } from './controller.ts';
+import {
+  TerminalError,
+  type Controller,
+  type ControllerEnv,
+  type Outcome,
+  type ReconcileContext,
+} from './controller.ts';
 import { WorkQueue } from './queue.ts';
 
 /** A run that takes longer is aborted, counted, and tried again. */
@@ -123,25 +129,21 @@ class Runner {
   }
 
   async #process(key: string): Promise<void> {
-    const reconcileId = randomUUID();
-    const log = this.#env.log.child({ key, reconcileId });
     const started = performance.now();
-    const abort = new AbortController();
-    const stop = (): void => abort.abort();
-    this.#abort.signal.addEventListener('abort', stop);
+    const context = new RunContext(this.#env.log, key, this.#abort.signal);
     const expiry = Promise.withResolvers<never>();
     const cancelExpiry = this.#env.clock.after(runTimeoutMs, () => {
-      abort.abort();
+      context.abort();
       expiry.reject(timedOut);
     });
     try {
-      const run = this.#controller.reconcile(parseKey(key), { log, reconcileId, signal: abort.signal });
+      const run = this.#controller.reconcile(parseKey(key), context);
       this.#settle(key, await Promise.race([run, expiry.promise]));
     } catch (error) {
-      if (!this.#abort.signal.aborted) this.#fail(key, error, log);
+      if (!this.#abort.signal.aborted) this.#fail(key, error, context.log);
     } finally {
       cancelExpiry();
-      this.#abort.signal.removeEventListener('abort', stop);
+      context.close();
       this.#busyMs += performance.now() - started;
     }
   }
@@ -175,6 +177,53 @@ class Runner {
       this.#outcomes.success++;
       this.#queue.forget(key);
     }
+  }
+}
+
+/** What a run may ask for, made when it does: most runs find nothing to do. */
+class RunContext implements ReconcileContext {
+  readonly #parentLog: Logger;
+  readonly #key: string;
+  readonly #stopping: AbortSignal;
+  #log: Logger | undefined;
+  #id: string | undefined;
+  #abort: AbortController | undefined;
+  #aborted = false;
+  readonly #stop = (): void => this.abort();
+
+  constructor(log: Logger, key: string, stopping: AbortSignal) {
+    this.#parentLog = log;
+    this.#key = key;
+    this.#stopping = stopping;
+  }
+
+  get reconcileId(): string {
+    this.#id ??= randomUUID();
+    return this.#id;
+  }
+
+  get log(): Logger {
+    this.#log ??= this.#parentLog.child({ key: this.#key, reconcileId: this.reconcileId });
+    return this.#log;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      if (this.#aborted || this.#stopping.aborted) this.#abort.abort();
+      else this.#stopping.addEventListener('abort', this.#stop);
+    }
+    return this.#abort.signal;
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#abort?.abort();
+  }
+
+  /** The run is over. */
+  close(): void {
+    if (this.#abort) this.#stopping.removeEventListener('abort', this.#stop);
   }
 }
 
