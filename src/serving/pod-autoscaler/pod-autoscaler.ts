@@ -39,6 +39,9 @@ export const autoscalerConditions: ConditionSet = {
 /** How long the first pod may take to appear before everything else is made all the same, ms. */
 const firstPodMs = 2_000;
 
+/** How long all but the pods waits for them after a wake-up, ms. */
+const wakingMs = 100;
+
 /** How long requests that slipped in may keep the last pods from going, ms. */
 const idleMs = 10_000;
 
@@ -91,6 +94,11 @@ export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps
       const seen = autoscaler.observe(key, found);
       const plan = plans(found, seen);
       if (plan.want > 0 && isTooEarly(found)) return { requeueAfter: firstPodMs };
+      const waking = wakingFor(key, seen, plan);
+      if (waking > 0) {
+        if (plan.action === 'scale') await autoscaler.scale(key, found, plan.want);
+        return { requeueAfter: waking };
+      }
       const scaling = plan.action === 'scale' ? autoscaler.scale(key, found, plan.want) : undefined;
       const [sks] = await Promise.all([
         applyServerlessService(found, seen, plan),
@@ -115,6 +123,12 @@ export function podAutoscalerController(env: ServingEnv, deps: PodAutoscalerDeps
       podInformer.list({ namespace: metadata.namespace ?? '', labels: { [labels.revisionUid]: revisionUid } })
         .length === 0
     );
+  }
+
+  /** How long the first pod may still take before the rest is told, ms. Its readiness brings us back. */
+  function wakingFor(key: string, { readyPods }: Observation, { want }: Plan): number {
+    if (want === 0 || readyPods.length > 0) return 0;
+    return Math.min(wakingMs, autoscaler.wokenAt(key) + wakingMs - clock.now());
   }
 
   function plans(found: PodAutoscaler, seen: Observation): Plan {
