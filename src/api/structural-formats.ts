@@ -1,11 +1,13 @@
 /** What strings must look like: patterns, and the formats that CustomResourceDefinitions may name (kube-openapi `strfmt`). */
 import { isIP, isIPv4, isIPv6 } from 'node:net';
-import { Regex } from '../base/regex/regex.ts';
+import { Regex, RegexBudgetError } from '../base/regex/regex.ts';
 import type { Schema } from './schema.ts';
 
 const compiled = new WeakMap<Schema, Regex>();
+/** What compiling an instruction of a pattern's program takes, in steps of a search. */
+const stepsAnInstruction = 4;
 
-/** Steps that matching may still take, over all texts of an object. */
+/** Steps that matching may still take, over all texts of an object. Negative: it was not enough. */
 export interface PatternBudget {
   steps: number;
 }
@@ -20,15 +22,19 @@ export function matchesPattern(
   text: string,
   budget: PatternBudget,
 ): boolean {
+  if (budget.steps < 0) return false;
   let expression = compiled.get(schema);
   if (!expression) {
     expression = new Regex(pattern);
     compiled.set(schema, expression);
+    budget.steps -= expression.size * stepsAnInstruction;
+    if (budget.steps < 0) return false;
   }
   try {
     return expression.test(text, budget.steps, (steps) => (budget.steps -= steps));
-  } catch {
-    budget.steps = 0;
+  } catch (error) {
+    if (!(error instanceof RegexBudgetError)) throw error;
+    budget.steps = -1;
     return false;
   }
 }

@@ -26,9 +26,12 @@ interface WalkBudget extends PatternBudget {
   visits: number;
 }
 
-/** Far more than the largest object needs against a schema that people write; about a second. */
-const maxVisits = 4_000_000;
-const maxPatternSteps = 20_000_000;
+/** More than the largest object has values. Together with the schema that people write it is some tenths of a second. */
+const maxVisits = 2_000_000;
+/** For all patterns together, states looked at: some tenths of a second, too. */
+const maxPatternSteps = 10_000_000;
+/** Characters that take as long to look at as a value. */
+const charactersAVisit = 64;
 
 function newBudget(): WalkBudget {
   return { visits: maxVisits, steps: maxPatternSteps };
@@ -56,7 +59,14 @@ export function validateStructure(schema: Schema, value: unknown, builtin: boole
   const walk: Walk = { issues: [], budget: newBudget(), typesOnly: false };
   visit(walk, schema, value, { path: '', builtin, struct: '', native: false, lenient: false });
   if (walk.budget.visits >= 0) return walk.issues;
-  return [{ type: 'Forbidden', path: '', detail: 'the schema takes too long to check on this object' }];
+  const what = walk.budget.steps < 0 ? 'the patterns of the schema take' : 'the schema takes';
+  return [{ type: 'Forbidden', path: '', detail: `${what} too long to check on this object` }];
+}
+
+/** Each fault repeats its path, which may be long. */
+function report(walk: Walk, issue: Issue): void {
+  walk.budget.visits -= issue.path.length / charactersAVisit;
+  if (walk.budget.visits >= 0) walk.issues.push(issue);
 }
 
 /**
@@ -77,11 +87,11 @@ function visit(walk: Walk, schema: Schema, value: unknown, place: Place): void {
     if (schema.nullable || resolved.nullable || !resolved.type || place.builtin || native) return;
     // Defaults take the place of null, and they may not have been filled yet.
     if (schema.default !== undefined) return;
-    walk.issues.push(typeIssue(resolved, value, place));
+    report(walk, typeIssue(resolved, value, place));
     return;
   }
   if (!hasType(resolved, value)) {
-    walk.issues.push(typeIssue(resolved, value, place));
+    report(walk, typeIssue(resolved, value, place));
     return;
   }
   if (place.builtin && typeof value === 'string' && resolved.format === 'date-time') {
@@ -113,7 +123,7 @@ function visitMembers(
   if (!walk.typesOnly && resolved.required && !place.lenient) {
     for (const name of resolved.required) {
       if (members[name] === undefined) {
-        walk.issues.push({ type: 'Required', path: join(place.path, name), detail: '' });
+        report(walk, { type: 'Required', path: join(place.path, name), detail: '' });
       }
     }
   }
@@ -237,13 +247,13 @@ function goType(schema: Schema): string {
 function checkTime(walk: Walk, schema: Schema, value: string, { path }: Place): void {
   const type = timeType(schema);
   const detail = type && timeFault(type, value);
-  if (detail) walk.issues.push({ type: 'TypeInvalid', path, value: 'string', detail });
+  if (detail) report(walk, { type: 'TypeInvalid', path, value: 'string', detail });
 }
 
 function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): void {
   const { path } = place;
   const invalid = (detail: string): void => {
-    walk.issues.push({
+    report(walk, {
       type: 'Invalid',
       path,
       value,
@@ -252,20 +262,23 @@ function checkValue(walk: Walk, schema: Schema, value: unknown, place: Place): v
   };
   if (schema.enum && !isListed(schema.enum, value)) {
     const supported = schema.enum.map((item) => JSON.stringify(item)).join(', ');
-    walk.issues.push({ type: 'NotSupported', path, value, detail: `supported values: ${supported}` });
+    report(walk, { type: 'NotSupported', path, value, detail: `supported values: ${supported}` });
   }
   if (typeof value === 'string') {
-    if (schema.minLength !== undefined && characters(value) < schema.minLength) {
+    if (schema.minLength !== undefined && isShorter(walk, value, schema.minLength)) {
       invalid(`should be at least ${schema.minLength} chars long`);
     }
-    if (schema.maxLength !== undefined && characters(value) > schema.maxLength) {
-      walk.issues.push({ type: 'TooLong', path, detail: `may not be more than ${schema.maxLength} bytes` });
+    if (schema.maxLength !== undefined && !isShorter(walk, value, schema.maxLength + 1)) {
+      report(walk, { type: 'TooLong', path, detail: `may not be more than ${schema.maxLength} bytes` });
     }
     if (schema.pattern !== undefined && !matchesPattern(schema, schema.pattern, value, walk.budget)) {
-      invalid(patternDetail(schema));
+      // Nothing more is known of this object.
+      if (walk.budget.steps < 0) walk.budget.visits = -1;
+      else invalid(patternDetail(schema));
     }
     // In Kubernetes' own kinds Go's decoder has seen to all other formats.
     if (schema.format !== undefined && !place.builtin) {
+      walk.budget.visits -= value.length / charactersAVisit;
       const fault = formatFault(schema.format, value);
       if (fault) invalid(fault);
     }
@@ -316,11 +329,11 @@ function checkSize(walk: Walk, schema: Schema, members: object, { path }: Place)
   const count = Object.keys(members).length;
   if (minProperties !== undefined && count < minProperties) {
     const detail = `${path} in body should have at least ${minProperties} properties`;
-    walk.issues.push({ type: 'Invalid', path, value: count, detail });
+    report(walk, { type: 'Invalid', path, value: count, detail });
   }
   if (maxProperties !== undefined && count > maxProperties) {
     const detail = `must have at most ${maxProperties} properties`;
-    walk.issues.push({ type: 'TooMany', path, value: count, detail });
+    report(walk, { type: 'TooMany', path, value: count, detail });
   }
 }
 
@@ -332,7 +345,7 @@ function checkCombinations(walk: Walk, schema: Schema, value: unknown, place: Pl
     return inner.issues;
   };
   const invalid = (detail: string): void => {
-    walk.issues.push({
+    report(walk, {
       type: 'Invalid',
       path: place.path,
       value,
@@ -352,16 +365,19 @@ function checkCombinations(walk: Walk, schema: Schema, value: unknown, place: Pl
   }
   for (const other of allOf ?? []) {
     const found = faults(other);
-    for (const issue of found) walk.issues.push(issue);
+    for (const issue of found) report(walk, issue);
   }
   if (not && faults(not).length === 0) invalid('must not validate the schema (not)');
 }
 
-/** Length in code points, which is how schemas count. */
-function characters(text: string): number {
+/** Whether a text has fewer code points than that, which is how schemas count. Each is one or two units of a string. */
+function isShorter(walk: Walk, text: string, length: number): boolean {
+  if (text.length < length) return true;
+  if (text.length >= 2 * length) return false;
+  walk.budget.visits -= text.length / charactersAVisit;
   let count = 0;
-  for (const _ of text) count++;
-  return count;
+  for (const _ of text) if (++count >= length) return false;
+  return true;
 }
 
 function patternDetail(schema: Schema): string {
@@ -374,10 +390,10 @@ function checkList(walk: Walk, schema: Schema, list: readonly unknown[], place: 
   const { path } = place;
   if (schema.minItems !== undefined && list.length < schema.minItems) {
     const detail = `${path} in body should have at least ${schema.minItems} items`;
-    walk.issues.push({ type: 'Invalid', path, value: list.length, detail });
+    report(walk, { type: 'Invalid', path, value: list.length, detail });
   }
   if (schema.maxItems !== undefined && list.length > schema.maxItems) {
-    walk.issues.push({
+    report(walk, {
       type: 'TooMany',
       path,
       value: list.length,
@@ -386,7 +402,7 @@ function checkList(walk: Walk, schema: Schema, list: readonly unknown[], place: 
   }
   if (schema.uniqueItems && list.some((item, i) => list.findIndex((other) => deepEqual(item, other)) < i)) {
     const detail = `${path} in body shouldn't contain duplicates`;
-    walk.issues.push({ type: 'Invalid', path, value: list.length, detail });
+    report(walk, { type: 'Invalid', path, value: list.length, detail });
   }
   const listType = schema['x-kubernetes-list-type'];
   // Kubernetes' own kinds look after their lists themselves (a container may repeat an environment name).
@@ -396,7 +412,7 @@ function checkList(walk: Walk, schema: Schema, list: readonly unknown[], place: 
   list.forEach((item, i) => {
     const id = keys ? keyValues(keys, item) : item;
     const text = JSON.stringify(id) ?? 'null';
-    if (seen.has(text)) walk.issues.push({ type: 'Duplicate', path: `${path}[${i}]`, value: id, detail: '' });
+    if (seen.has(text)) report(walk, { type: 'Duplicate', path: `${path}[${i}]`, value: id, detail: '' });
     seen.add(text);
   });
 }

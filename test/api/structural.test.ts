@@ -61,6 +61,63 @@ const widget = {
 const text = ({ type, path, detail }: Issue): string => `${type} ${path}${detail ? ` ${detail}` : ''}`;
 const faults = (spec: unknown): string[] => validateStructure(widget, { spec }, false).map(text);
 
+describe('bounds of what a schema may cost', () => {
+  const checked = (spec: Schema, value: unknown): string[] => {
+    const schema: Schema = { type: 'object', properties: { spec } };
+    return validateStructure(schema, { spec: value }, false).map(text);
+  };
+
+  it('all patterns share one budget, and a spent one is said to be so, once', () => {
+    const hard = Array.from({ length: 300 }, (_, i): Schema => ({ pattern: `(a|aa)*b${i}$` }));
+    const words = ['Forbidden  the patterns of the schema take too long to check on this object'];
+    assert.deepEqual(checked({ type: 'string', allOf: hard }, 'a'.repeat(100_000)), words);
+    const many: Schema = { type: 'array', items: { type: 'string', pattern: '^(a+)+$' } };
+    const long = 'a'.repeat(20_000);
+    assert.deepEqual(checked(many, Array(100).fill(long)), words);
+    assert.deepEqual(checked(many, Array(10).fill(long)), []);
+    const large: Schema = { type: 'object', properties: {} };
+    const properties = Object.fromEntries(
+      Array.from({ length: 500 }, (_, i): [string, Schema] => [
+        `p${i}`,
+        { type: 'string', pattern: `^(a{1000}){19}${i}` },
+      ]),
+    );
+    const value = Object.fromEntries(Object.keys(properties).map((name) => [name, 'a']));
+    assert.deepEqual(checked({ ...large, properties }, value), words);
+  });
+
+  it('a schema that looks at a long text again and again, and faults at a long path, are bounded', () => {
+    const words = ['Forbidden  the schema takes too long to check on this object'];
+    const lengths = Array.from({ length: 5000 }, (_, i): Schema => ({ maxLength: 150_000 + i }));
+    assert.deepEqual(checked({ type: 'string', allOf: lengths }, 'a'.repeat(200_000)), words);
+    const map: Schema = {
+      type: 'object',
+      additionalProperties: { type: 'array', items: { type: 'integer' } },
+    };
+    assert.deepEqual(checked(map, { ['k'.repeat(1_000_000)]: Array(1000).fill('x') }), words);
+    assert.equal(checked(map, { k: Array(100_000).fill('x') }).length, 100_000);
+  });
+
+  it('counts characters as code points', () => {
+    const three: Schema = { type: 'string', minLength: 3, maxLength: 3 };
+    assert.deepEqual(checked(three, '\u{1f600}'.repeat(3)), []);
+    for (const wrong of ['\u{1f600}'.repeat(2), 'ab', 'abcd', '\u{1f600}'.repeat(4)]) {
+      assert.equal(checked(three, wrong).length, 1, wrong);
+    }
+  });
+
+  it('finds the one wrong value of a large map or list of plain values', () => {
+    const strings: Schema = { type: 'object', additionalProperties: { type: 'string' } };
+    const value = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`k${i}`, 'x' as unknown]));
+    assert.deepEqual(checked(strings, value), []);
+    for (const wrong of [1, null, {}, [], true]) {
+      assert.match(checked(strings, { ...value, k500: wrong }).join(), /^TypeInvalid spec\[k500\] /);
+      const list: Schema = { type: 'array', items: { type: 'string' } };
+      assert.match(checked(list, ['x', wrong]).join(), /^TypeInvalid spec\[1\] /);
+    }
+  });
+});
+
 describe('validation of form, custom kinds', () => {
   const cases: [string, unknown, string[]][] = [
     ['a good one', { size: 1, mode: 'slow', name: 'abc', port: 'http', note: null, limits: { a: 'b' } }, []],

@@ -16,12 +16,20 @@ type Instruction =
 
 /** Larger programs come from nested counted repetitions: `(a{1000}){1000}`. RE2 refuses them, too. */
 const maxProgram = 20_000;
+/** Programs up to this size keep what a search needs for the next one. */
+const maxKept = 1000;
+/** Clearing this many states takes as long as looking at one. */
+const clearedAtOnce = 32;
 /** About a second. */
 const defaultBudget = 40_000_000;
 
 /** The search took more steps than it was allowed. */
 export class RegexBudgetError extends Error {
   override name = 'RegexBudgetError';
+}
+
+function tooLong(): RegexBudgetError {
+  return new RegexBudgetError('the regular expression takes too long on this text');
 }
 
 export interface RegexMatch {
@@ -35,6 +43,7 @@ export class Regex {
   readonly #program: readonly Instruction[];
   /** Every match begins at the start of the text: no use in trying later. */
   readonly #anchored: boolean;
+  #threads: readonly [Threads, Threads] | undefined;
 
   /** Throws {@link RegexSyntaxError}. */
   constructor(source: string) {
@@ -44,12 +53,20 @@ export class Regex {
     this.#anchored = startsAtText(tree);
   }
 
+  /** Instructions of the program: what compiling it took, and what each character may cost. */
+  get size(): number {
+    return this.#program.length;
+  }
+
   /**
    * True when the expression matches anywhere. `spent` is told the steps that it took: states looked at. Throws
    * {@link RegexBudgetError}.
    */
   test(text: string, budget = defaultBudget, spent?: (steps: number) => void): boolean {
-    return this.#search(codePoints(text), 0, budget, true, spent) !== undefined;
+    // Reading the text is a step a character as well.
+    spent?.(text.length);
+    if (text.length > budget) throw tooLong();
+    return this.#search(codePoints(text), 0, budget - text.length, true, spent) !== undefined;
   }
 
   /** The leftmost match, as Perl and Go choose among those that begin there. */
@@ -70,13 +87,13 @@ export class Regex {
     spent?: (steps: number) => void,
   ): RegexMatch | undefined {
     const program = this.#program;
-    let current = new Threads(program.length);
-    let next = new Threads(program.length);
+    const stack: number[] = [];
+    let [current, next] = this.#takeThreads();
     let best: RegexMatch | undefined;
-    let steps = 0;
+    let steps = this.#threads ? 0 : Math.ceil(program.length / clearedAtOnce);
     for (let at = from; at <= text.length; at++) {
       // A later start is of use only while no earlier one has matched.
-      if (!best && (at === 0 || !this.#anchored)) steps += follow(program, current, 0, at, text, at);
+      if (!best && (at === 0 || !this.#anchored)) steps += follow(program, current, 0, at, text, at, stack);
       steps++;
       if (current.size === 0) {
         if (best || this.#anchored) break;
@@ -85,7 +102,7 @@ export class Regex {
         continue;
       }
       steps += current.size;
-      if (steps > budget) throw new RegexBudgetError('the regular expression takes too long on this text');
+      if (steps > budget) throw tooLong();
       const code = text[at];
       for (let i = 0; i < current.size; i++) {
         const pc = current.states[i] ?? 0;
@@ -100,7 +117,7 @@ export class Regex {
           break;
         }
         if (code !== undefined && instruction?.op === 'set' && instruction.matches(code)) {
-          steps += follow(program, next, pc + 1, current.starts[pc] ?? 0, text, at + 1);
+          steps += follow(program, next, pc + 1, current.starts[pc] ?? 0, text, at + 1, stack);
         }
       }
       [current, next] = [next, current];
@@ -109,14 +126,32 @@ export class Regex {
     spent?.(steps);
     return best;
   }
+
+  /** Two empty sets. A search is not interrupted by another of the same expression. */
+  #takeThreads(): [Threads, Threads] {
+    const { length } = this.#program;
+    if (length > maxKept) return [new Threads(length), new Threads(length)];
+    this.#threads ??= [new Threads(length), new Threads(length)];
+    for (const threads of this.#threads) threads.clear();
+    return [...this.#threads];
+  }
 }
 
 /** The text as code points. */
 export function codePoints(text: string): number[] {
   const out: number[] = [];
-  for (const character of text) out.push(character.codePointAt(0) ?? 0);
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    const isSurrogate = unit >= 0xd800 && unit <= 0xdfff;
+    const code = isSurrogate ? (text.codePointAt(i) ?? unit) : unit;
+    if (code > 0xffff) i++;
+    out.push(code);
+  }
   return out;
 }
+
+/** Marks are 32 bits wide, and a set may serve for years. */
+const lastRound = 2 ** 31 - 1;
 
 /** A set of states in order of priority; each knows where its match began. */
 class Threads {
@@ -134,7 +169,9 @@ class Threads {
 
   clear(): void {
     this.size = 0;
-    this.#round++;
+    if (++this.#round < lastRound) return;
+    this.#marks.fill(0);
+    this.#round = 1;
   }
 
   /** False when the state has been visited in this round. */
@@ -150,7 +187,10 @@ class Threads {
   }
 }
 
-/** Adds the states that `pc` leads to without reading a character, by priority. Gives how many it looked at. */
+/**
+ * Adds the states that `pc` leads to without reading a character, by priority. Gives how many it looked at. `stack` is
+ * empty before and after.
+ */
 function follow(
   program: readonly Instruction[],
   threads: Threads,
@@ -158,8 +198,9 @@ function follow(
   start: number,
   text: readonly number[],
   at: number,
+  stack: number[],
 ): number {
-  const stack = [pc];
+  stack.push(pc);
   let looked = 0;
   for (let state = stack.pop(); state !== undefined; state = stack.pop()) {
     looked++;

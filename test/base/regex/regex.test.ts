@@ -88,3 +88,28 @@ test('the answers are those of the native engine where both speak the same synta
     { numRuns: 2000 },
   );
 });
+
+test('what a search costs counts: reading the text, and states of large programs, for each of many short texts', () => {
+  const costOf = (pattern: string, text: string): number => {
+    let steps = 0;
+    new Regex(pattern).test(text, 1e9, (more) => (steps += more));
+    return steps;
+  };
+  assert.ok(costOf('^b', 'a'.repeat(100_000)) >= 100_000);
+  assert.ok(costOf('^(a{1000}){19}$', 'b') >= 500);
+  assert.ok(costOf('^b', 'a') < 10);
+  assert.throws(() => new Regex('^b').test('a'.repeat(1000), 999), RegexBudgetError);
+  assert.equal(new Regex('^b').size, 3);
+});
+
+test('an expression forgets one search before the next, ended by its budget or not', () => {
+  const expression = new Regex('(a|b)*c|\\bx$');
+  for (let i = 0; i < 100; i++) {
+    assert.throws(() => expression.test('ab'.repeat(100), 250), RegexBudgetError);
+    assert.equal(expression.test('ababc'), true);
+    assert.equal(expression.test('abab'), false);
+    assert.equal(expression.test('ab x'), true);
+    assert.deepEqual(expression.find(codePoints('zzc')), { start: 2, end: 3 });
+  }
+  assert.deepEqual(codePoints('a\u{1f600}\ud800b'), [0x61, 0x1f600, 0xd800, 0x62]);
+});

@@ -25,7 +25,11 @@ export function embeddedIssues(schema: Schema, value: unknown, path = ''): Issue
   const issues: Issue[] = schema['x-kubernetes-embedded-resource'] ? objectIssues(value, path) : [];
   for (const [key, member] of Object.entries(value)) {
     const child = memberSchema(schema, key);
-    if (child) issues.push(...embeddedIssues(child, member, path === '' ? key : `${path}.${key}`));
+    if (!child) continue;
+    // There may be more than fit into the arguments of one call.
+    for (const issue of embeddedIssues(child, member, path === '' ? key : `${path}.${key}`)) {
+      issues.push(issue);
+    }
   }
   return issues;
 }
@@ -47,8 +51,11 @@ function objectIssues(object: Readonly<Record<string, unknown>>, path: string): 
   }
   if (isMembers(metadata)) {
     const at = `${path}.metadata`;
-    issues.push(...labelIssues(textMembers(metadata['labels']), `${at}.labels`));
-    issues.push(...annotationIssues(textMembers(metadata['annotations']), `${at}.annotations`));
+    return [
+      ...issues,
+      ...labelIssues(textMembers(metadata['labels']), `${at}.labels`),
+      ...annotationIssues(textMembers(metadata['annotations']), `${at}.annotations`),
+    ];
   }
   return issues;
 }

@@ -3,6 +3,8 @@ import type { Issue } from '../../../api/resource.ts';
 
 export class Faults {
   readonly issues: Issue[] = [];
+  /** Of the programs of all patterns so far, instructions. */
+  patternSize = 0;
 
   invalid(path: string, value: unknown, detail: string): void {
     this.issues.push({ type: 'Invalid', path, value, detail });

@@ -39,6 +39,9 @@ const forbiddenInLogic = [
   'x-kubernetes-validations',
 ];
 
+/** A hundred patterns of the largest size, or any number that people write. */
+const maxPatternSize = 2_000_000;
+
 /** How a schema is reached from the one around it; decides what it must have. */
 type Position = 'root' | 'property' | 'item' | 'value';
 
@@ -165,8 +168,11 @@ function checkType(rules: Faults, raw: RawSchema, path: string, position: Positi
 function checkValueKeywords(rules: Faults, raw: RawSchema, path: string): void {
   const { pattern } = raw;
   if (typeof pattern === 'string' && pattern !== '') {
+    if (rules.patternSize > maxPatternSize) {
+      return rules.forbidden(`${path}.pattern`, 'the patterns of the schema are too large together');
+    }
     try {
-      void new Regex(pattern);
+      rules.patternSize += new Regex(pattern).size;
     } catch (error) {
       const detail = `must be a valid regular expression, but isn't: ${messageOf(error)}`;
       rules.invalid(`${path}.pattern`, pattern, detail);
