@@ -35,7 +35,7 @@ import { PodTokens } from './pod-tokens.ts';
 import { PodWorker } from './pod-worker.ts';
 import { loadPods } from './saved-pod.ts';
 import { whyNoHandler } from './runtime-handlers.ts';
-import { whyUnschedulable } from './scheduling.ts';
+import { whyMisplaced, whyUnschedulable } from './scheduling.ts';
 import { PodStreams } from './streams/pod-streams.ts';
 import type { TokenSource } from './volume-files.ts';
 import { claimSource, VolumeClaims } from './volume-claims.ts';
@@ -300,8 +300,16 @@ class Agent implements NodeAgent {
     const pod = worker.pod();
     const others = [...this.#workers.values()].filter((w) => w !== worker && w.holdsResources);
     const running = others.map((w) => w.pod());
-    const why = this.#node && !isPodTerminal(pod) ? whyUnschedulable(pod, this.#node, running) : undefined;
-    if (why !== undefined) return worker.refuse(why);
+    if (this.#node && !isPodTerminal(pod)) {
+      if (!pod.spec?.nodeName) {
+        const why = whyUnschedulable(pod, this.#node, running);
+        if (why !== undefined) return worker.refuse(why);
+      } else if (!pod.status?.startTime) {
+        // One that has been running here fitted when it came.
+        const rejection = whyMisplaced(pod, this.#node, running);
+        if (rejection) return worker.reject(rejection);
+      }
+    }
     const claims = this.#claims.stateFor(pod, () => running);
     if (!claims.waits || isPodTerminal(pod)) worker.admit();
     else if (claims.why !== undefined) worker.refuse(claims.why);

@@ -17,6 +17,7 @@ const safeSysctls = new Set([
   'net.ipv4.tcp_wmem',
 ]);
 
+/** Why a pod fails before it begins. */
 export interface Rejection {
   readonly reason: string;
   readonly message: string;
@@ -37,7 +38,7 @@ export function whyRejected(pod: Pod, platform: string): Rejection | undefined {
 }
 
 function reject(reason: string, message: string): Rejection {
-  return { reason, message: `Pod was rejected: ${message}` };
+  return { reason, message };
 }
 
 function whyForbidden(name: string, { spec }: Pod): string | undefined {

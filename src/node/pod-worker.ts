@@ -16,7 +16,7 @@ import { podDir } from './container-spec.ts';
 import type { Sandbox } from './drivers/driver.ts';
 import { runningContainers, type MeasuredPod } from './metrics.ts';
 import { deletePod, settled, stopAll, until } from './pod-end.ts';
-import { whyRejected } from './pod-admission.ts';
+import { whyRejected, type Rejection } from './pod-admission.ts';
 import { PodSandbox } from './pod-sandbox.ts';
 import { backoffEvent, backoffMessage, planRestart } from './restart.ts';
 import { PodFile, type SavedPod } from './saved-pod.ts';
@@ -121,13 +121,23 @@ export class PodWorker implements PodContext {
       const message = `Successfully assigned ${namespace}/${name} to ${this.env.nodeName}`;
       this.env.recorder.event(this.#pod, 'Normal', 'Scheduled', message);
       const rejection = whyRejected(this.#pod, process.platform);
-      if (rejection) {
-        this.#verdict = { phase: 'Failed', ...rejection };
-        this.env.recorder.event(this.#pod, 'Warning', rejection.reason, rejection.message);
-      }
+      if (rejection) this.#fail(rejection);
     }
     this.#armDeadline();
     this.changed();
+  }
+
+  /** The pod was put here by name and does not fit: it fails before it begins. */
+  reject(rejection: Rejection): void {
+    if (this.#admitted) return;
+    this.#admitted = true;
+    this.#fail(rejection);
+    this.changed();
+  }
+
+  #fail({ reason, message }: Rejection): void {
+    this.#verdict = { phase: 'Failed', reason, message: `Pod was rejected: ${message}` };
+    this.env.recorder.event(this.#pod, 'Warning', reason, message);
   }
 
   /** The pod does not fit: say why, and wait for {@link admit}. */

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import type { Pod } from '../../src/api/pods.ts';
+import type { Container, Pod } from '../../src/api/pods.ts';
 import { KnapsackError } from '../../src/base/errors.ts';
 import { decideRestart, nextBackoff, noBackoff } from '../../src/node/backoff.ts';
 import { newRecord, type ContainerRecord } from '../../src/node/container-record.ts';
@@ -23,7 +23,7 @@ import { ContainerLog } from '../../src/node/logs/container-log.ts';
 import { readLog, type ReadOptions } from '../../src/node/logs/log-reader.ts';
 import { makeNode, type Machine } from '../../src/node/node-object.ts';
 import { relativeComponents, resolveInside } from '../../src/node/safe-path.ts';
-import { whyUnschedulable } from '../../src/node/scheduling.ts';
+import { whyMisplaced, whyUnschedulable } from '../../src/node/scheduling.ts';
 import { signalOf } from '../../src/node/signals.ts';
 import { phaseOf } from '../../src/node/status.ts';
 import { writeAtomically } from '../../src/node/volumes.ts';
@@ -165,6 +165,50 @@ describe('scheduling', () => {
     const words = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
     assert.equal(whyUnschedulable(elsewhere, node, []), words);
     assert.match(whyUnschedulable(podOf(), node, [podOf(), podOf(), podOf()]) ?? '', /Too many pods/);
+  });
+
+  type Port = NonNullable<Container['ports']>[number];
+  const listens = (port: Port): Pod => podOf({ containers: [{ name: 'a', image: 'i', ports: [port] }] });
+
+  it('keeps two pods from one port of the machine, by address and protocol', () => {
+    const cases: [Port, Port, boolean][] = [
+      [{ containerPort: 80 }, { containerPort: 80 }, true],
+      [{ containerPort: 80, hostPort: 80 }, { containerPort: 80, hostPort: 81 }, true],
+      [{ containerPort: 80, hostPort: 80 }, { containerPort: 81, hostPort: 80 }, false],
+      [{ containerPort: 80, hostPort: 80, protocol: 'UDP' }, { containerPort: 80, hostPort: 80 }, true],
+      [{ containerPort: 80, hostPort: 80, hostIP: '10.0.0.1' }, { containerPort: 80, hostPort: 80 }, false],
+      [
+        { containerPort: 80, hostPort: 80, hostIP: '10.0.0.1' },
+        { containerPort: 80, hostPort: 80, hostIP: '127.0.0.1' },
+        true,
+      ],
+    ];
+    const words = "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.";
+    for (const [first, second, fits] of cases) {
+      const why = whyUnschedulable(listens(second), node, [listens(first)]);
+      assert.equal(why, fits ? undefined : words, JSON.stringify([first, second]));
+    }
+  });
+
+  it('fails what was put on the node past the scheduler in the words of a kubelet', () => {
+    assert.equal(whyMisplaced(wants({ cpu: '2', 'example.com/gpu': '1' }), node, []), undefined);
+    assert.deepEqual(whyMisplaced(wants({ cpu: '1500m' }), node, [wants({ cpu: '600m' })]), {
+      reason: 'OutOfcpu',
+      message: "Node didn't have enough resource: cpu, requested: 1500, used: 600, capacity: 2000",
+    });
+    assert.equal(whyMisplaced(podOf(), node, [podOf(), podOf(), podOf()])?.reason, 'OutOfpods');
+    assert.deepEqual(whyMisplaced(podOf({ nodeSelector: { zone: 'x' } }), node, []), {
+      reason: 'NodeAffinity',
+      message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+    });
+    const port = listens({ containerPort: 80, hostPort: 80 });
+    assert.equal(whyMisplaced(port, node, [port])?.reason, 'NodePorts');
+    const tainted = (effect: string) => ({
+      ...node,
+      spec: { ...node.spec, unschedulable: true, taints: [{ key: 'k', effect }] },
+    });
+    assert.equal(whyMisplaced(podOf(), tainted('NoSchedule'), []), undefined);
+    assert.equal(whyMisplaced(podOf(), tainted('NoExecute'), [])?.reason, 'TaintToleration');
   });
 });
 

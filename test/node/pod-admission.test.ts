@@ -20,7 +20,7 @@ describe('pods that a node takes and cannot run', () => {
     assert.equal(whyRejected(podWith(setting('kernel/shm_rmid_forced')), 'linux'), undefined);
     assert.deepEqual(whyRejected(podWith(setting('kernel.msgmax')), 'linux'), {
       reason: 'SysctlForbidden',
-      message: 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted',
+      message: 'forbidden sysctl: "kernel.msgmax" not allowlisted',
     });
     const shared = podWith({ ...setting('net.ipv4.tcp_syncookies'), hostNetwork: true });
     assert.match(whyRejected(shared, 'linux')?.message ?? '', /not allowed with host net enabled$/);

@@ -39,7 +39,7 @@ describe('a tainted node', () => {
     for (const name of ['plain', 'late']) await node.untilReady(name);
   });
 
-  it('does not take a pod that would have to leave at once', async (t) => {
+  it('fails a pod that was put there by name and would have to leave at once', async (t) => {
     const node = await startTestNode('process');
     t.after(() => node.close());
     const body = { spec: { taints: [{ key: 'down', effect: 'NoExecute' }] } };
@@ -47,6 +47,7 @@ describe('a tainted node', () => {
     const run = (name: string, more: Partial<NonNullable<Pod['spec']>>) =>
       node.run(name, { containers: [{ name: 'app', image: 'hello' }], ...more });
     await run('bound', { nodeName: 'testnode' });
-    await node.until('bound', 'a refusal', (p) => condition(p, 'PodScheduled') === 'False');
+    const { status } = await node.until('bound', 'Failed', (p) => p.status?.phase === 'Failed');
+    assert.equal(status?.reason, 'TaintToleration');
   });
 });
