@@ -138,6 +138,8 @@ class Agent implements NodeAgent {
   readonly #podsDir: string;
   readonly #keeper: NodeKeeper;
   readonly #recorder: Recorder;
+  /** What a scheduler of one node says: as a part of its own, as clients expect. */
+  readonly #scheduler: Recorder;
   readonly #logStore: LogStore;
   readonly #claims: VolumeClaims;
   readonly #env: WorkerEnv;
@@ -168,6 +170,7 @@ class Agent implements NodeAgent {
       driver.runtimeVersion,
     );
     this.#recorder = new Recorder({ client, clock, log, host: nodeName, component: 'kubelet' });
+    this.#scheduler = new Recorder({ client, clock, log, component: 'default-scheduler' });
     this.#logStore = new LogStore(clock);
     this.#claims = new VolumeClaims(options.informers);
     this.logs = new PodLogs(this.#logStore, clock, (namespace, name) => this.#find(namespace, name));
@@ -191,6 +194,7 @@ class Agent implements NodeAgent {
       driver,
       images: options.images,
       recorder: this.#recorder,
+      scheduler: this.#scheduler,
       logs: this.#logStore,
       starts: new StartQueue(clock, 2 * availableParallelism()),
       readData: dataReader(client, options.informers, clock),
@@ -361,7 +365,7 @@ class Agent implements NodeAgent {
     this.metrics.close();
     const workers = [...this.#workers.values()];
     await Promise.all(workers.map((worker) => (removePods ? worker.evict(graceMs) : worker.detach())));
-    await this.#recorder.close();
+    await Promise.all([this.#recorder.close(), this.#scheduler.close()]);
     await this.#keeper.close();
     this.#logStore.close();
     if (removePods) {

@@ -119,7 +119,7 @@ export class PodWorker implements PodContext {
       this.#startTime = timestamp(this.env.clock.now());
       const { namespace, name } = this.#pod.metadata;
       const message = `Successfully assigned ${namespace}/${name} to ${this.env.nodeName}`;
-      this.env.recorder.event(this.#pod, 'Normal', 'Scheduled', message);
+      this.env.scheduler.event(this.#pod, 'Normal', 'Scheduled', message);
       const rejection = whyRejected(this.#pod, process.platform);
       if (rejection) this.#fail(rejection);
     }
@@ -144,7 +144,7 @@ export class PodWorker implements PodContext {
   refuse(message: string): void {
     if (this.#admitted || this.#unschedulable === message) return;
     this.#unschedulable = message;
-    this.env.recorder.event(this.#pod, 'Warning', 'FailedScheduling', message);
+    this.env.scheduler.event(this.#pod, 'Warning', 'FailedScheduling', message);
     this.changed();
   }
 

@@ -21,6 +21,8 @@ export interface WorkerEnv {
   readonly driver: Driver;
   readonly images: ImageProvider;
   readonly recorder: EventRecorder;
+  /** For what concerns the choice of the node. */
+  readonly scheduler: EventRecorder;
   readonly logs: LogStore;
   readonly starts: StartQueue;
   readonly readData: DataReader;

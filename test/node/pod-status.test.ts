@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { events } from '../../src/api/kubernetes/events.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import type { Pod } from '../../src/api/pods.ts';
 import { waitFor } from '../support/wait.ts';
@@ -47,6 +48,20 @@ describe('what a pod shows', () => {
       body: { spec: { activeDeadlineSeconds: 3000 } },
     });
     assert.equal(patched.metadata.generation, 2);
+  });
+
+  it('events tell what the scheduler says from what the kubelet says', async () => {
+    const { metadata } = await node.run('told', {
+      containers: [{ name: 'app', image: 'script', args: ['0'] }],
+    });
+    const sources = await waitFor('the events', async () => {
+      const { items } = await node.api.client.list(events, { namespace: 'default' });
+      const own = items.filter(({ involvedObject }) => involvedObject.uid === metadata.uid);
+      const bySource = new Map(own.map(({ reason = '', source }) => [reason, source?.component]));
+      return bySource.has('Scheduled') && bySource.has('Started') ? bySource : undefined;
+    });
+    assert.equal(sources.get('Scheduled'), 'default-scheduler');
+    assert.equal(sources.get('Started'), 'kubelet');
   });
 
   it('a deadline that is set while the pod runs holds', async () => {
