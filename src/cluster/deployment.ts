@@ -20,6 +20,7 @@ import {
   initialReplicas,
   planRollout,
   replicasOf,
+  nextRevision,
   revisionAnnotation,
   revisionOf,
   surplusHistory,
@@ -87,8 +88,7 @@ class DeploymentController implements Controller {
 
   async #createSet(deployment: Deployment, old: readonly ReplicaSet[]): Promise<ReplicaSet | 'collision'> {
     const { client } = this.#env;
-    const revision = Math.max(0, ...old.map(revisionOf)) + 1;
-    const wanted = makeReplicaSet(deployment, initialReplicas(deployment, old), revision);
+    const wanted = makeReplicaSet(deployment, initialReplicas(deployment, old), nextRevision(old));
     try {
       const made = await client.create(replicaSets, wanted);
       this.#told(deployment, made, 0, replicasOf(made));
@@ -141,8 +141,8 @@ class DeploymentController implements Controller {
   ): Promise<void> {
     if (!current) return;
     const { client } = this.#env;
-    const newest = Math.max(0, ...old.map(revisionOf));
-    const revision = Math.max(revisionOf(current), newest + 1);
+    const [next, own] = [nextRevision(old), revisionOf(current)];
+    const revision = own > next ? own : next;
     const { name, namespace = '' } = deployment.metadata;
     const update = newSetUpdate(deployment, current, revision);
     if (update) {

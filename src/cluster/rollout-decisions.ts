@@ -50,9 +50,15 @@ function byAge(sets: readonly ReplicaSet[]): ReplicaSet[] {
   return [...sets].sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
-/** The number in the revision annotation, 0 when there is none. */
-export function revisionOf(set: ReplicaSet): number {
-  return Number.parseInt(set.metadata.annotations?.[revisionAnnotation] ?? '0', 10) || 0;
+/** The number in the revision annotation, 0 when there is none. A 64-bit integer, which a JavaScript number is not. */
+export function revisionOf(set: ReplicaSet): bigint {
+  const text = set.metadata.annotations?.[revisionAnnotation] ?? '';
+  return /^\d{1,18}$|^[1-8]\d{18}$/.test(text) ? BigInt(text) : 0n;
+}
+
+/** The revision after those of all these sets. */
+export function nextRevision(sets: readonly ReplicaSet[]): bigint {
+  return sets.map(revisionOf).reduce((newest, revision) => (revision > newest ? revision : newest), 0n) + 1n;
 }
 
 /** How many pods a new set starts with. */
@@ -256,7 +262,7 @@ export function surplusHistory(deployment: Deployment, old: readonly ReplicaSet[
   const excess = candidates.length - keep;
   if (excess <= 0) return [];
   return [...candidates]
-    .sort((a, b) => revisionOf(a) - revisionOf(b))
+    .sort((a, b) => Number(revisionOf(a) - revisionOf(b)))
     .slice(0, excess)
     .filter((set) => !hasPods([set]));
 }

@@ -214,7 +214,7 @@ describe('deployments', () => {
     const { spec } = admitted(deployments, wanted);
     assert.ok(spec);
     // A set of the name that the first would get, and that is not this Deployment's.
-    const other = makeReplicaSet({ ...wanted, spec }, 0, 1);
+    const other = makeReplicaSet({ ...wanted, spec }, 0, 1n);
     const taken = makeDeployment('other', { image: 'example.com/other:1' }).spec;
     assert.ok(taken);
     await cluster.client.create(replicaSets, {
@@ -229,6 +229,30 @@ describe('deployments', () => {
     const { items } = await cluster.client.list(replicaSets, { namespace: 'default', labelSelector });
     assert.equal(items.length, 1);
     assert.notEqual(items[0]?.metadata.name, other.metadata.name);
+  });
+
+  it('counts on from a revision of 64 bits, of a set that it adopts', async () => {
+    const wanted = makeDeployment('large', { replicas: 1 });
+    const { selector, template } = admitted(deployments, wanted).spec ?? {};
+    assert.ok(selector && template);
+    await cluster.client.create(replicaSets, {
+      apiVersion: 'apps/v1',
+      kind: 'ReplicaSet',
+      metadata: {
+        name: 'adopted',
+        namespace: 'default',
+        labels: { app: 'large' },
+        annotations: { 'deployment.kubernetes.io/revision': '3546343826724305832' },
+      },
+      spec: {
+        replicas: 0,
+        selector: { matchLabels: { app: 'large', old: 'yes' } },
+        template: { ...template, metadata: { name: '', labels: { app: 'large', old: 'yes' } } },
+      },
+    });
+    await cluster.client.create(deployments, wanted);
+    const done = await complete('large');
+    assert.equal(done.metadata.annotations?.['deployment.kubernetes.io/revision'], '3546343826724305833');
   });
 
   it('hands its annotations and its patience to its newest set', async () => {

@@ -26,7 +26,11 @@ function setsOf(deployment: Deployment, given: readonly Given[]): ReplicaSet[] {
   return given.map(({ replicas, available = replicas, desired, max }, i) => {
     const image = i === 0 ? 'example.com/app:1' : `example.com/app:old-${i}`;
     const { template: _template, ...spec } = deployment.spec ?? {};
-    const made = makeReplicaSet(makeDeployment('web', { ...spec, image }), replicas, given.length - i);
+    const made = makeReplicaSet(
+      makeDeployment('web', { ...spec, image }),
+      replicas,
+      BigInt(given.length - i),
+    );
     return {
       ...made,
       metadata: {

@@ -38,7 +38,7 @@ function inheritedAnnotations({ metadata }: Deployment): { [key: string]: string
 }
 
 /** The merge patch that makes the set of the present template say what it should; undefined when it does. */
-export function newSetUpdate(deployment: Deployment, set: ReplicaSet, revision: number): object | undefined {
+export function newSetUpdate(deployment: Deployment, set: ReplicaSet, revision: bigint): object | undefined {
   const have = set.metadata.annotations ?? {};
   const before = have[revisionAnnotation];
   const wanted = { ...inheritedAnnotations(deployment), [revisionAnnotation]: String(revision) };
@@ -56,7 +56,7 @@ export function newSetUpdate(deployment: Deployment, set: ReplicaSet, revision: 
 }
 
 /** The ReplicaSet for the Deployment's present template. */
-export function makeReplicaSet(deployment: Deployment, replicas: number, revision: number): ReplicaSet {
+export function makeReplicaSet(deployment: Deployment, replicas: number, revision: bigint): ReplicaSet {
   const { spec, metadata } = deployment;
   const template = spec?.template;
   const hash = templateHash(template, deployment.status?.collisionCount ?? 0);
