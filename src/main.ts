@@ -54,6 +54,7 @@ import { TokenRequests, tokenSubresource } from './kube/server/authentication/to
 import { escalationPlugin } from './kube/server/authorization/escalation.ts';
 import { reconcileDefaultRoles } from './kube/server/authorization/reconcile-defaults.ts';
 import { signRequest } from './kube/server/certificates/signers.ts';
+import { FlowControl } from './kube/server/flow-control/index.ts';
 import { writeKubeconfig } from './kube/server/kubeconfig.ts';
 import { ensurePki } from './kube/server/pki.ts';
 import { podActionHandlers } from './kube/server/pod-actions/index.ts';
@@ -267,6 +268,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
     service,
     pki,
     access,
+    flowControl: new FlowControl(store),
     ...(audit ? { audit } : {}),
     subresources: [
       tokenSubresource(tokenRequests, clock),

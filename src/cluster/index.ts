@@ -9,6 +9,7 @@ import { accessControllers, type AccessOptions } from './access.ts';
 import { admissionPolicyStatusController } from './admission-policy-status.ts';
 import { disruptionController } from './disruption/index.ts';
 import { eventExpiryController } from './event-expiry.ts';
+import { ensureFlowControlDefaults, flowControlControllers } from './flow-control-defaults.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { horizontalController } from './horizontal/index.ts';
 import { ensureKubernetesService } from './kubernetes-service.ts';
@@ -54,6 +55,7 @@ function clusterControllers(
     quotaController(env, registry),
     eventExpiryController(env),
     admissionPolicyStatusController(env, registry),
+    ...flowControlControllers(env),
     ...accessControllers(env, options),
   ];
 }
@@ -79,6 +81,7 @@ export async function startCluster(env: ControllerEnv, options: ClusterOptions):
   const [kernel] = await Promise.all([
     startControllers(clusterControllers(env, options, registry, recorder), env),
     collector.start(),
+    ensureFlowControlDefaults(env),
     options.apiAddress && ensureKubernetesService(env, options.apiAddress),
   ]);
   return {

@@ -22,7 +22,8 @@ import { ClientGone } from './body.ts';
 import { apiServices, makeApiServices } from './api-services.ts';
 import { ApiCatalog, readVerbs, reviewVerbs } from './catalog.ts';
 import { kubernetesVersion, ServerDocuments } from './documents.ts';
-import { asApiFailure, sendFailure, type Exchange } from './exchange.ts';
+import { asApiFailure, noteHeaders, sendFailure, type Exchange } from './exchange.ts';
+import type { FlowControl } from './flow-control/index.ts';
 import { GeneratedObjects, type ReadService } from './generated-objects.ts';
 import type { LogSource } from './logs.ts';
 import { MeasuredObjects, measuredVerbs } from './measured-objects.ts';
@@ -54,6 +55,8 @@ export interface ApiServerOptions {
   readonly metrics?: MetricsSource;
   /** Without it nothing is written down. */
   readonly audit?: Audit;
+  /** Without it every request is let in at once. */
+  readonly flowControl?: FlowControl;
   readonly log: Logger;
   /** What `/readyz` says; default: always ready. */
   readonly isReady?: () => boolean;
@@ -177,6 +180,7 @@ class RequestHandler {
   readonly #upgraded = new Set<Socket>();
   readonly #access: Access;
   readonly #audit: Audit | undefined;
+  readonly #flowControl: FlowControl | undefined;
   readonly #log: Logger;
 
   constructor(options: ApiServerOptions) {
@@ -184,6 +188,7 @@ class RequestHandler {
     this.#log = log;
     this.#access = access;
     this.#audit = options.audit;
+    this.#flowControl = options.flowControl;
     this.#takeSnapshot = () => service.snapshot();
     const reviews = makeReviews(access);
     const created = timestamp(Date.now());
@@ -288,6 +293,8 @@ class RequestHandler {
     record?.asks(sender, sender, attributes);
     const user = impersonated(request, sender, authorizer) ?? sender;
     record?.asks(sender, user, attributes);
+    const flow = this.#flowControl?.classify(user, attributes);
+    if (flow) noteHeaders(response, flow.headers);
     const decision = authorizer.decide(user, attributes);
     record?.decided(decision.allowed, decision.reason);
     if (!decision.allowed) throw forbidden(user, attributes, decision.reason);
@@ -300,6 +307,9 @@ class RequestHandler {
       this.#running.delete(ended);
       ended.abort(over);
     });
+    const seat = flow?.enter(ended.signal);
+    const release = seat instanceof Promise ? await seat : seat;
+    if (release) response.once('close', release);
     const exchange: Exchange = {
       request,
       response,

@@ -35,12 +35,24 @@ export interface Exchange {
 
 type Headers = Readonly<Record<string, string | readonly string[]>>;
 
+const noted = new WeakMap<ServerResponse, Headers>();
+
+/** Headers of the answer, whatever it will be. Setting them on the response would cost twice as much. */
+export function noteHeaders(response: ServerResponse, headers: Headers): void {
+  noted.set(response, headers);
+}
+
+/** What {@link noteHeaders} was told. */
+export function notedHeaders(response: ServerResponse): Record<string, string | string[]> | undefined {
+  return noted.get(response) as Record<string, string | string[]> | undefined;
+}
+
 /** Answers; a large body goes out compressed to whoever takes that. */
 export function send(response: ServerResponse, code: number, answer: Answer, headers: Headers = {}): void {
   const all = { ...answerHeaders(answer), ...(headers as Record<string, string | string[]>) };
   const end = (body: Buffer, more: Record<string, string | number> = {}): void => {
     if (response.destroyed) return;
-    response.writeHead(code, { ...all, ...more });
+    response.writeHead(code, { ...all, ...notedHeaders(response), ...more });
     response.end(body);
   };
   const compresses =
@@ -127,7 +139,12 @@ function sendWhileReceiving(
   answer: Answer,
   headers: Record<string, string>,
 ): void {
-  response.writeHead(code, { ...answerHeaders(answer), ...headers, connection: 'close' });
+  response.writeHead(code, {
+    ...answerHeaders(answer),
+    ...notedHeaders(response),
+    ...headers,
+    connection: 'close',
+  });
   response.write(answer.body);
   let size = 0;
   const end = (): void => {

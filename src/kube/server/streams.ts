@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceDef } from '../../api/resource.ts';
 import type { ApiError } from '../api-error.ts';
-import { asApiFailure, type Exchange } from './exchange.ts';
+import { notedHeaders, asApiFailure, type Exchange } from './exchange.ts';
 import type { AnswerForm } from './media-type.ts';
 import type { Presenter } from './present.ts';
 import { failureStatus } from './status.ts';
@@ -131,7 +131,11 @@ function errorLine(failure: ApiError): string {
 
 /** Clients wait for the head of a stream before anything else, so it goes out at once. */
 function beginStream(response: ServerResponse, contentType: string): void {
-  response.writeHead(200, { 'cache-control': 'no-cache, private', 'content-type': contentType });
+  response.writeHead(200, {
+    'cache-control': 'no-cache, private',
+    'content-type': contentType,
+    ...notedHeaders(response),
+  });
   response.flushHeaders();
 }
 

@@ -16,6 +16,7 @@ import { ensureTokenKey } from '../../../src/kube/server/authentication/token-ke
 import { TokenRequests, tokenSubresource } from '../../../src/kube/server/authentication/token-request.ts';
 import { escalationPlugin } from '../../../src/kube/server/authorization/escalation.ts';
 import { reconcileDefaultRoles } from '../../../src/kube/server/authorization/reconcile-defaults.ts';
+import { FlowControl } from '../../../src/kube/server/flow-control/index.ts';
 import { writeKubeconfig } from '../../../src/kube/server/kubeconfig.ts';
 import type { LogSource } from '../../../src/kube/server/logs.ts';
 import { ensurePki, type Pki } from '../../../src/kube/server/pki.ts';
@@ -86,6 +87,7 @@ export async function startTestServer(
     service: api.service,
     pki,
     access,
+    flowControl: new FlowControl(store),
     subresources: [
       tokenSubresource(new TokenRequests(api.service, access.tokens), clock),
       ...podActionHandlers(api.service, clock),
