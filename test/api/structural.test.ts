@@ -108,7 +108,9 @@ describe('bounds of what a schema may cost', () => {
 
   it('finds the one wrong value of a large map or list of plain values', () => {
     const strings: Schema = { type: 'object', additionalProperties: { type: 'string' } };
-    const value = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`k${i}`, 'x' as unknown]));
+    const value: Record<string, unknown> = Object.fromEntries(
+      Array.from({ length: 1000 }, (_, i) => [`k${i}`, 'x']),
+    );
     assert.deepEqual(checked(strings, value), []);
     for (const wrong of [1, null, {}, [], true]) {
       assert.match(checked(strings, { ...value, k500: wrong }).join(), /^TypeInvalid spec\[k500\] /);

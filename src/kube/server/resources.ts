@@ -26,6 +26,7 @@ import { isShownWhenDeleted } from './service/storage-rules.ts';
 import { deletedStatus, methodNotAllowed, resourceNotFound } from './status.ts';
 import { handlerOf, type SubresourceHandler } from './subresources.ts';
 import { eventEncoder, streamText, streamWatch } from './streams.ts';
+import { WriteTurns } from './write-turns.ts';
 import type { YamlThread } from './yaml/thread.ts';
 
 export interface ResourceApiOptions {
@@ -58,6 +59,7 @@ export class ResourceApi {
   readonly #logs: LogSource | undefined;
   readonly #subresources: readonly SubresourceHandler[];
   readonly #presenter: Presenter;
+  readonly #turns = new WriteTurns();
 
   constructor(options: ResourceApiOptions) {
     this.#catalog = options.catalog;
@@ -172,7 +174,7 @@ export class ResourceApi {
   #watch(target: Target, request: ReturnType<typeof watchOptions>): Promise<void> {
     const { def, query, signal } = target;
     const encode = eventEncoder(this.#presenter, def, answerForm(target), includeObject(query));
-    return streamWatch(target, () => this.#reader(def).watch(def, { ...request, signal }), encode);
+    return streamWatch(target, () => this.#reader(def).watch(def, { ...request, signal }), encode, this.#turns);
   }
 
   async #log(exchange: Exchange, path: ResourcePath): Promise<void> {

@@ -9,6 +9,7 @@ import type { Presenter } from './present.ts';
 import { failureStatus } from './status.ts';
 import type { ServedEvent } from './service/requests.ts';
 import { partialMetadata, type IncludeObject } from './table.ts';
+import type { WriteTurns } from './write-turns.ts';
 
 /** Bytes that may wait for a reader before the stream pauses. */
 const maxWaitingBytes = 1024 * 1024;
@@ -18,10 +19,18 @@ const maxStallMs = 30_000;
 /** Writes; resolves when there is room for more. Rejects when the reader is gone or stalls. */
 class BoundedWriter {
   readonly #response: ServerResponse;
+  readonly #turns: WriteTurns | undefined;
   #corked = false;
 
-  constructor(response: ServerResponse) {
+  constructor(response: ServerResponse, turns?: WriteTurns) {
     this.#response = response;
+    this.#turns = turns;
+  }
+
+  /** Undefined when it is this stream's turn; otherwise resolves when it is. */
+  turn(): Promise<void> | undefined {
+    // What is written now leaves with what this stream writes already.
+    return this.#corked ? undefined : this.#turns?.take();
   }
 
   write(bytes: Buffer): Promise<void> | undefined {
@@ -76,6 +85,7 @@ export async function streamWatch(
   exchange: Exchange,
   start: () => Promise<AsyncIterable<ServedEvent>>,
   encode: (event: ServedEvent) => Buffer,
+  turns: WriteTurns,
 ): Promise<void> {
   const { response } = exchange;
   let events: AsyncIterable<ServedEvent>;
@@ -89,9 +99,11 @@ export async function streamWatch(
     return;
   }
   beginStream(response, 'application/json');
-  const writer = new BoundedWriter(response);
+  const writer = new BoundedWriter(response, turns);
   try {
     for await (const event of events) {
+      const turn = writer.turn();
+      if (turn) await turn;
       const room = writer.write(encode(event));
       if (room) await room;
     }

@@ -14,6 +14,7 @@ import type { Exchange } from '../../../src/kube/server/exchange.ts';
 import type { LogOptions, LogSource } from '../../../src/kube/server/logs.ts';
 import type { ServedEvent } from '../../../src/kube/server/service/requests.ts';
 import { streamWatch } from '../../../src/kube/server/streams.ts';
+import { WriteTurns } from '../../../src/kube/server/write-turns.ts';
 import { startTestServer, type TestServer } from './support.ts';
 
 const configMaps = '/api/v1/namespaces/default/configmaps';
@@ -256,6 +257,7 @@ describe('a reader that does not keep up', () => {
       exchange,
       () => Promise.resolve(events()),
       (event) => event.line,
+      new WriteTurns(),
     );
   });
   before(async () => {

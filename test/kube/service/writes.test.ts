@@ -351,3 +351,17 @@ test('an object with more faults than anyone reads is refused with the first tho
     return true;
   });
 });
+
+test('an object whose faults repeat long values is refused with an answer that somebody can read', async (t) => {
+  const service = await api(t);
+  const labels = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`k${i}`, 'x'.repeat(50_000)]));
+  const object = { ...widget('a', { size: 1 }), metadata: { name: 'a', labels } };
+  await assert.rejects(service.create(widgets, 'default', object, { user }), (error: ApiError) => {
+    assert.equal(error.code, 422);
+    assert.ok(error.message.length < 200_000, String(error.message.length));
+    assert.match(error.message, /xxx\.\.\.: must be no more than 63 bytes, .*and 42 more faults\]$/s);
+    assert.equal(error.details?.causes?.[0]?.field, 'metadata.labels');
+    assert.match(error.details?.causes?.[0]?.message ?? '', /^Invalid value: "xxx/);
+    return true;
+  });
+});

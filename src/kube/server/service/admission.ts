@@ -11,7 +11,7 @@ import {
 import { isMembers } from '../../../api/structural-members.ts';
 import { changedIssues } from '../../../api/structural-ratchet.ts';
 import { ApiError } from '../../api-error.ts';
-import { badRequest, invalid } from './errors.ts';
+import { badRequest, firstOf, invalid } from './errors.ts';
 import { metadataIssues } from './metadata.ts';
 import { isUnsafeKey } from './patch/merge.ts';
 import { sameIntent } from './writes.ts';
@@ -120,7 +120,8 @@ export function applySchema(
   const unknown = prune(schema, object).map((path) => `unknown field ${JSON.stringify(path)}`);
   const strict = [...bodyFaults, ...unknown];
   if (strict.length > 0 && fieldValidation === 'Strict') {
-    throw badRequest(cannotHandle(def, `strict decoding error: ${strict.join(', ')}`));
+    const told = firstOf(strict, (count) => `and ${count} more`);
+    throw badRequest(cannotHandle(def, `strict decoding error: ${told.join(', ')}`));
   }
   const faults = typeIssues(schema, object, def.builtin);
   if (faults.length > 0) refuseTypes(def, object.metadata.name, faults);

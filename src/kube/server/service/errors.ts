@@ -77,25 +77,50 @@ export function tooLargeVersion(wanted: number, current: number): ApiError {
   });
 }
 
-/** A body of 3 MiB can have a hundred thousand faults; nobody reads an answer of tens of MB. */
+/** A body of 3 MiB can have a hundred thousand faults, or long ones; nobody reads an answer of tens of MB. */
 const maxToldFaults = 1000;
+const maxToldCharacters = 512 * 1024;
+/** Of one value. */
+const maxShown = 16 * 1024;
+
+/** The first of many texts, and what stands for the rest of them. */
+export function firstOf(texts: readonly string[], rest: (count: number) => string): readonly string[] {
+  const { length } = takeTold(texts, (text) => text);
+  return length === texts.length ? texts : [...texts.slice(0, length), rest(texts.length - length)];
+}
+
+/** As many words as an answer may have, of the first items; at least those of one. */
+function takeTold<T>(items: readonly T[], wordsOf: (item: T) => string): string[] {
+  const told: string[] = [];
+  let left = maxToldCharacters;
+  for (const item of items) {
+    if (told.length >= maxToldFaults || left <= 0) break;
+    const words = wordsOf(item);
+    told.push(words);
+    // A value that is shortened was large: to write out many of those takes long.
+    left -= words.length >= maxShown ? maxToldCharacters / 8 : words.length;
+  }
+  return told;
+}
 
 /** 422 with one cause an issue. */
 export function invalid(def: ResourceDef, name: string, found: readonly Issue[]): ApiError {
-  const issues = found.slice(0, maxToldFaults);
+  const pathOf = ({ path }: Issue): string => path || '<nil>';
+  const lines = takeTold(found, (issue) => `${pathOf(issue)}: ${issueText(issue)}`);
+  const issues = found.slice(0, lines.length);
+  const causes = issues.map((issue, i) => ({
+    reason: causeReasons[issue.type] ?? 'FieldValueInvalid',
+    message: lines[i]?.slice(pathOf(issue).length + 2) ?? '',
+    field: pathOf(issue),
+  }));
   const kind = def.group ? `${def.kind}.${def.group}` : def.kind;
-  const lines = issues.map((issue) => `${issue.path || '<nil>'}: ${issueText(issue)}`);
   if (found.length > issues.length) lines.push(`and ${found.length - issues.length} more faults`);
   const text = lines.length === 1 ? lines.join('') : `[${lines.join(', ')}]`;
   return new ApiError('Invalid', `${kind} "${name}" is invalid: ${text}`, {
     name,
     ...(def.group ? { group: def.group } : {}),
     kind: def.kind,
-    causes: issues.map((issue) => ({
-      reason: causeReasons[issue.type] ?? 'FieldValueInvalid',
-      message: issueText(issue),
-      field: issue.path || '<nil>',
-    })),
+    causes,
   });
 }
 
@@ -140,7 +165,8 @@ function issueHead(issue: Issue): string {
 }
 
 function shown(value: unknown): string {
-  return value === undefined ? 'null' : JSON.stringify(value);
+  const text = value === undefined ? 'null' : JSON.stringify(value);
+  return text.length > maxShown ? `${text.slice(0, maxShown)}...` : text;
 }
 
 /** What a failure of the store looks like to an API client; anything else passes unchanged. */

@@ -18,9 +18,12 @@ export function conflictsWith(managers: readonly Manager[], { added, modified }:
     .flatMap((owner) => pathsOf(intersection(owner.fieldsV1, changed)).map((path) => ({ owner, path })));
 }
 
+/** There may be a hundred thousand conflicts; nobody reads an answer of tens of MB. */
+const maxCauses = 1000;
+
 /** 409 with one cause a field (apimachinery `NewApplyConflict`). */
 export function conflictError(conflicts: readonly Conflict[]): ApiError {
-  const causes = conflicts.map(({ owner, path }) => ({
+  const causes = conflicts.slice(0, maxCauses).map(({ owner, path }) => ({
     reason: 'FieldManagerConflict',
     message: `conflict with ${ownerText(owner)}`,
     field: pathText(path),
@@ -35,10 +38,13 @@ function conflictMessage(conflicts: readonly Conflict[]): string {
   }
   const lines: string[] = [];
   let owner: Manager | undefined;
-  for (const conflict of conflicts) {
+  for (const [i, conflict] of conflicts.entries()) {
     if (conflict.owner !== owner) lines.push(`conflicts with ${ownerText(conflict.owner)}:`);
     owner = conflict.owner;
     lines.push(`- ${pathText(conflict.path)}`);
+    if (i + 1 < maxCauses || i + 1 === conflicts.length) continue;
+    lines.push(`and ${conflicts.length - maxCauses} more`);
+    break;
   }
   return `Apply failed with ${conflicts.length} conflicts: ${lines.join('\n')}`;
 }
