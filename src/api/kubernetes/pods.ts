@@ -1,4 +1,6 @@
 /** The Pod resource. */
+import { timestamp } from '../object.ts';
+import type { Pod } from '../pods.ts';
 import { kubernetesResource } from './define.ts';
 import { podCells, podColumns } from './pod-columns.ts';
 import { defaultPod, qosClass } from './pod-defaults.ts';
@@ -16,7 +18,20 @@ export const pods = kubernetesResource('core.v1.Pod', {
   mutate(pod, context) {
     defaultPod(pod);
     if (context.operation !== 'CREATE' || !pod.spec?.containers) return;
-    pod.status = { phase: 'Pending', qosClass: qosClass(pod.spec) };
+    pod.status = { phase: 'Pending', qosClass: qosClass(pod.spec), ...gatedConditions(pod, context.now) };
   },
   issues: podIssues,
 });
+
+/** What a pod that nothing may schedule yet says of it (kubernetes pkg/registry/core/pod). */
+function gatedConditions({ spec }: Pod, now: number): Pick<NonNullable<Pod['status']>, 'conditions'> {
+  if (!spec?.schedulingGates?.length) return {};
+  const condition = {
+    type: 'PodScheduled',
+    status: 'False',
+    reason: 'SchedulingGated',
+    message: 'Scheduling is blocked due to non-empty scheduling gates',
+    lastTransitionTime: timestamp(now),
+  };
+  return { conditions: [condition] };
+}

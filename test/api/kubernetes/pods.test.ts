@@ -18,6 +18,13 @@ const pod = (spec: object): object => ({
 const container = (more: object): object => pod({ containers: [{ ...app, ...more }] });
 
 describe('pod defaults', () => {
+  it('say of a pod with scheduling gates that it waits for them', () => {
+    const { status } = admitted(pods, pod({ schedulingGates: [{ name: 'example.com/ready' }] }));
+    const conditions = (status?.conditions ?? []).map(({ type, status, reason }) => [type, status, reason]);
+    assert.deepEqual(conditions, [['PodScheduled', 'False', 'SchedulingGated']]);
+    assert.equal(admitted(pods, pod({})).status?.conditions, undefined);
+  });
+
   it('are those of Kubernetes', () => {
     const made = admitted(
       pods,
