@@ -62,8 +62,7 @@ export class Zone {
       mailbox: `hostmaster.${zoneName}`,
       negativeTtl: ttl,
     };
-    if (name === apex && (type === types.SOA || type === types.ANY))
-      return { ...empty, answers: [soa, ...(records?.answers ?? [])] };
+    if (name === apex && type === types.SOA) return { ...empty, answers: [soa] };
     if (!records) return { ...empty, rcode: rcodes.nameError, authority: [soa] };
     const alias = records.answers.find((record) => record.type === 'CNAME');
     if (alias?.type === 'CNAME') {

@@ -125,6 +125,8 @@ export class PodNetwork {
       `netns add ${netns}`,
       `link add ${veth} type veth peer name eth0 netns ${netns}`,
       `link set ${veth} master ${this.bridge} up`,
+      // A pod that connects to a Service may be led to itself, where the kernel lets the bridge see to that (br_netfilter).
+      `link set ${veth} type bridge_slave hairpin on`,
     ]);
     const inside = batch(
       [
