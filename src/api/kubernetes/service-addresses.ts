@@ -120,25 +120,36 @@ export function assignNodePorts(service: Service, old: ServiceSpec | undefined, 
     return;
   }
   let taken: Set<string> | undefined;
+  const free = new Map<string, number[]>();
   for (const port of spec.ports ?? []) {
     if (port.nodePort) continue;
     taken ??= new Set([...takenNodePorts(service, stored()), ...(spec.ports ?? []).map(nodePortId)]);
     const kept = before.get(`${port.protocol}:${port.port}`);
     const { protocol = 'TCP' } = port;
     const isFree = (nodePort: number): boolean => taken?.has(nodePortId({ nodePort, protocol })) === false;
-    const nodePort = kept !== undefined && isFree(kept) ? kept : freeNodePort(isFree);
+    let nodePort = kept !== undefined && isFree(kept) ? kept : undefined;
+    if (nodePort === undefined) {
+      const left = free.get(protocol) ?? allNodePorts().filter(isFree);
+      free.set(protocol, left);
+      nodePort = drawFree(left, isFree);
+    }
     if (nodePort === undefined) continue;
     port.nodePort = nodePort;
     taken.add(nodePortId(port));
   }
 }
 
-function freeNodePort(isFree: (port: number) => boolean): number | undefined {
-  const size = lastNodePort - firstNodePort + 1;
-  const start = randomInt(size);
-  for (let i = 0; i < size; i++) {
-    const port = firstNodePort + ((start + i) % size);
-    if (isFree(port)) return port;
+function allNodePorts(): number[] {
+  return Array.from({ length: lastNodePort - firstNodePort + 1 }, (_, i) => firstNodePort + i);
+}
+
+/** Takes a port out of the list that is free still. */
+function drawFree(left: number[], isFree: (port: number) => boolean): number | undefined {
+  while (left.length > 0) {
+    const at = randomInt(left.length);
+    const [port, last] = [left[at], left.pop()];
+    if (at < left.length && last !== undefined) left[at] = last;
+    if (port !== undefined && isFree(port)) return port;
   }
   return undefined;
 }
