@@ -247,6 +247,21 @@ describe('PersistentVolumeClaims', () => {
     await event('rival', 'FailedBinding', 'volume "new" already bound to a different claim.');
   });
 
+  it('are bound to what is reserved for them, whatever the class and before any pod wants it', async () => {
+    await makeClass('later', { volumeBindingMode: 'WaitForFirstConsumer' });
+    for (const name of ['one', 'two']) {
+      const claimRef = { namespace: 'default', name };
+      await cluster.client.create(persistentVolumes, makeVolume(`for-${name}`, { claimRef }));
+      await volumeIs(`for-${name}`, 'Available');
+    }
+    const later = { storageClassName: 'later' };
+    const named = makeClaim('one', { ...later, volumeName: 'for-one' });
+    await cluster.client.create(persistentVolumeClaims, named);
+    await claimIs('one', 'Bound');
+    await cluster.client.create(persistentVolumeClaims, makeClaim('two', later));
+    assert.equal((await claimIs('two', 'Bound')).spec?.volumeName, 'for-two');
+  });
+
   it('never share a volume, however many come at once', async () => {
     const count = 12;
     const numbers = Array.from({ length: count }, (_, i) => i);

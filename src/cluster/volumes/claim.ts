@@ -159,12 +159,13 @@ class ClaimController implements Controller {
     const storageClass = this.#classes.get(classNameOf(claim));
     const waits = storageClass?.volumeBindingMode === 'WaitForFirstConsumer';
     const node = waits ? this.#firstConsumer(claim) : undefined;
+    const found = findVolume(this.#volumes.list(), claim);
+    if (found?.spec?.claimRef) return this.#bind(found, claim);
     if (waits && node === undefined) {
       const message = 'waiting for first consumer to be created before binding';
       this.#recorder.event(claim, 'Normal', 'WaitForFirstConsumer', message);
       return;
     }
-    const found = findVolume(this.#volumes.list(), claim);
     if (found) return this.#bind(found, claim);
     const className = classNameOf(claim);
     if (className === '') {
@@ -199,7 +200,8 @@ class ClaimController implements Controller {
       this.#recorder.event(claim, 'Warning', 'FailedBinding', message);
       return;
     }
-    const why = volume.spec?.claimRef?.uid ? undefined : mismatch(volume, claim);
+    // Who reserved it for the claim has decided.
+    const why = volume.spec?.claimRef ? undefined : mismatch(volume, claim);
     if (why !== undefined) {
       const message = `Cannot bind to requested volume "${name}": ${why}`;
       this.#recorder.event(claim, 'Warning', 'VolumeMismatch', message);

@@ -25,7 +25,11 @@ export function mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim)
   if (compareQuantities(capacityOf(volume), requestOf(claim)) < 0) {
     return 'requested PV is too small';
   }
-  if (classNameOf(volume) !== classNameOf(claim)) {
+  // Reserving a volume says more than its class.
+  if (
+    classNameOf(volume) !== classNameOf(claim) &&
+    !(volume.spec?.claimRef && isReservedFor(volume, claim))
+  ) {
     return 'storageClassName does not match';
   }
   if (modeOf(volume) !== modeOf(claim)) return 'incompatible volumeMode';
