@@ -235,6 +235,34 @@ test('a chosen name that another service has is refused without touching the tra
   assert.ok(ready(await platform.get(knativeServices, 'taken-a')));
 });
 
+test('labels and annotations that a service loses are lost by its configuration and route', async () => {
+  await apply(makeKsvc('plain'));
+  await change('plain', {
+    metadata: { labels: { team: 'a', stays: 'yes' }, annotations: { note: 'x' } },
+  });
+  await platform.until(
+    configurations,
+    'plain',
+    'labelled',
+    ({ metadata }) => metadata.labels?.['team'] === 'a',
+  );
+  await platform.until(knativeServices, 'plain', 'ready', settled);
+  await change('plain', { metadata: { labels: { team: null }, annotations: { note: null } } });
+  for (const def of [configurations, routes]) {
+    const { metadata } = await waitFor(`${def.kind} without them`, async () => {
+      const child = await platform.client.get<KnativeService>(def as never, at('plain'));
+      return child.metadata.labels?.['team'] === undefined &&
+        child.metadata.annotations?.['note'] === undefined
+        ? child
+        : undefined;
+    });
+    assert.equal(metadata.labels?.['stays'], 'yes');
+  }
+  const configuration = await platform.client.get(configurations, at('plain'));
+  assert.equal(configuration.metadata.annotations?.['serving.knative.dev/routes'], 'plain');
+  assert.equal(configuration.status?.latestCreatedRevisionName, 'plain-00001', 'no other revision');
+});
+
 test('a cluster-local service has no public host', async () => {
   const service = makeKsvc('inside');
   const metadata = { ...service.metadata, labels: { [labels.visibility]: 'cluster-local' } };

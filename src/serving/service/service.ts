@@ -12,7 +12,7 @@ import {
 import { deepEqual, mergePatchOf } from '../../base/json.ts';
 import type { Controller } from '../../kube/controller/controller.ts';
 import { writeStatus } from '../../kube/controller/write-status.ts';
-import { createOrGet, includesAll, isControlledBy, patchChild } from '../apply.ts';
+import { createOrGet, isControlledBy, patchChild } from '../apply.ts';
 import { sameTemplate } from '../configuration/template.ts';
 import type { ServingEnv } from '../env.ts';
 import { makeConfiguration, makeRoute } from './resources/make.ts';
@@ -151,11 +151,12 @@ function changes(
   found: Configuration | Route,
   more: object | undefined,
 ): object | undefined {
-  const { labels, annotations } = desired.metadata;
-  const metadata = {
-    ...(includesAll(found.metadata.labels, labels) ? {} : { labels }),
-    ...(includesAll(found.metadata.annotations, annotations) ? {} : { annotations }),
-  };
+  const metadata: { labels?: unknown; annotations?: unknown } = {};
+  // What the user takes away from the Service goes from its children, too.
+  for (const member of ['labels', 'annotations'] as const) {
+    const [have, want] = [found.metadata[member] ?? {}, desired.metadata[member] ?? {}];
+    if (!deepEqual(have, want)) metadata[member] = mergePatchOf(have, want);
+  }
   const touched = Object.keys(metadata).length > 0;
   if (!touched && !more) return undefined;
   return { ...(touched ? { metadata } : {}), ...more };

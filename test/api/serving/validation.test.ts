@@ -88,8 +88,14 @@ const table: [what: string, wish: Wish, refusal: string][] = [
   [
     'port out of range',
     { container: { ports: [{ containerPort: 70_000 }] } },
-    `expected 1 <= 70000 <= 65535: ${c0}.ports.containerPort`,
+    `expected 0 <= 70000 <= 65535: ${c0}.ports.containerPort`,
   ],
+  [
+    'service account',
+    { spec: { serviceAccountName: 'foo@bar.baz' } },
+    "invalid value: foo@bar.baz: spec.template.spec.serviceAccountName\na lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+  ],
+  ['a port without a number', { container: { ports: [{ name: 'h2c', containerPort: 0 }] } }, ''],
   [
     'port name',
     { container: { ports: [{ name: 'grpc', containerPort: 80 }] } },

@@ -9,6 +9,7 @@ import {
   multipleOneOf,
   outOfBounds,
 } from '../../knative/field-errors.ts';
+import { dnsSubdomainFault } from '../../kubernetes/names.ts';
 import type { Issue } from '../../resource.ts';
 import type { FeaturesConfig } from '../config/features.ts';
 import type { RevisionContainer, RevisionProbe, RevisionSpec } from '../pod-spec.ts';
@@ -49,8 +50,9 @@ export function validatePodSpec(spec: RevisionSpec, features: FeaturesConfig, pa
   if (spec.automountServiceAccountToken === true) {
     issues.push(invalidValue(true, join(path, 'automountServiceAccountToken')));
   }
-  if (spec.serviceAccountName && !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(spec.serviceAccountName)) {
-    issues.push(invalidValue(spec.serviceAccountName, join(path, 'serviceAccountName')));
+  const accountFault = spec.serviceAccountName && dnsSubdomainFault(spec.serviceAccountName);
+  if (accountFault) {
+    issues.push(invalidValue(spec.serviceAccountName, join(path, 'serviceAccountName'), accountFault));
   }
   const volumes = validateVolumes(spec, features, path, issues);
   const containers = spec.containers ?? [];
@@ -241,8 +243,9 @@ function validatePort(container: RevisionContainer, at: string, issues: Issue[])
   const path = join(at, 'ports');
   if (port.hostIP) issues.push(disallowedField(join(path, 'hostIP')));
   if (port.hostPort) issues.push(disallowedField(join(path, 'hostPort')));
-  if (port.containerPort < 1 || port.containerPort > 65_535) {
-    issues.push(outOfBounds(port.containerPort, 1, 65_535, join(path, 'containerPort')));
+  // Go programs send 0 for a port that they leave out.
+  if (port.containerPort < 0 || port.containerPort > 65_535) {
+    issues.push(outOfBounds(port.containerPort, 0, 65_535, join(path, 'containerPort')));
   } else if (reservedPorts.has(port.containerPort)) {
     const reserved = [...reservedPorts].join(', ');
     issues.push(

@@ -20,7 +20,7 @@ export function servingContainer({ spec }: Revision): RevisionContainer | undefi
 
 /** The port that requests go to. */
 export function userPort(revision: Revision): number {
-  return servingContainer(revision)?.ports?.[0]?.containerPort ?? defaultUserPort;
+  return servingContainer(revision)?.ports?.[0]?.containerPort || defaultUserPort;
 }
 
 /** Which HTTP the serving container speaks: HTTP/2 with prior knowledge when its port is named `h2c`. */
