@@ -111,7 +111,9 @@ function fill(schema: Schema, value: unknown, place: FillPlace): void {
       members[key] = quantity(current, place);
     } else if (typeof current === 'string' && member.format === 'date-time') {
       const type = timeType(member);
-      if (type) members[key] = canonicalTime(type, current);
+      const kept = type ? canonicalTime(type, current) : current;
+      // Entries of managedFields are frozen, and right.
+      if (kept !== current) members[key] = kept;
     }
   }
 }

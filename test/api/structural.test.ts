@@ -296,6 +296,12 @@ describe('defaults', () => {
       status: {},
     });
   });
+  it('leave what the store shares alone, as webhooks hand it on with the object', () => {
+    const entry = { manager: 'a', operation: 'Update', apiVersion: 'v1', time: '2026-01-01T00:00:00Z' };
+    const object = { metadata: { managedFields: [Object.freeze(entry)] } };
+    applyDefaults(resourceSchema(pods), object);
+    assert.equal(object.metadata.managedFields[0]?.time, '2026-01-01T00:00:00Z');
+  });
   it('give an empty text for a null in a map of texts', () => {
     const object = { metadata: { annotations: { a: null } } };
     applyDefaults(resourceSchema(pods), object);

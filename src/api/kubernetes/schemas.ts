@@ -94,7 +94,7 @@ function build(name: string): Schema {
     if (value.req) required.push(field);
     if (value.t === 'meta.v1.Time') times.set(property, 'Time');
     if (value.t === 'meta.v1.MicroTime') times.set(property, 'MicroTime');
-    if (value.req && name.endsWith('Status')) {
+    if (value.req && statusTypes.test(name)) {
       const zero = zeroOf(property);
       if (zero !== undefined) present.push({ name: field, zero });
     }
@@ -106,6 +106,9 @@ function build(name: string): Schema {
   if (present.length > 0) written.set(schema, present);
   return schema;
 }
+
+/** Types that are found in a status alone. */
+const statusTypes = /Status$|^core\.v1\.(DaemonEndpoint|NodeSystemInfo)$/;
 
 function zeroOf({ type, format }: Schema): '' | 0 | false | undefined {
   if (type === 'integer') return 0;

@@ -124,6 +124,14 @@ describe('client libraries of other languages', () => {
       });
     }
 
+    it('is in the status of a node', async () => {
+      const status = { nodeInfo: { kernelVersion: '6.1' } };
+      const node = await ok('POST', '/api/v1/nodes', { metadata: { name: 'fresh' }, status });
+      assert.deepEqual(node.status['daemonEndpoints'], { kubeletEndpoint: { Port: 0 } });
+      const { kernelVersion, kubeletVersion } = node.status['nodeInfo'] as Record<string, string>;
+      assert.deepEqual([kernelVersion, kubeletVersion], ['6.1', '']);
+    });
+
     it('is in what was left out, and nobody owns it', async () => {
       const spec = { selector, template, strategy: null };
       const { spec: kept, metadata } = await ok(

@@ -1,6 +1,7 @@
 /** Managers of fields: the entries of `metadata.managedFields`, decoded, encoded, sorted and bounded. */
 import { deepEqual } from '../../../../base/json.ts';
 import type { ManagedFieldsEntry } from '../../../../api/object.ts';
+import { canonicalTime } from '../../../../api/times.ts';
 import { inOrder, parseFieldSet, union, type FieldSet } from './field-set.ts';
 
 export type Operation = 'Apply' | 'Update';
@@ -61,7 +62,8 @@ export function decodeManagers(entries: readonly ManagedFieldsEntry[]): readonly
       if ((operation !== 'Apply' && operation !== 'Update') || !apiVersion || fieldsType !== 'FieldsV1')
         return undefined;
       const key = { manager, operation, apiVersion, ...(subresource ? { subresource } : {}) } as const;
-      found.set(identityOf(key), entryOf(key, parseFieldSet(fieldsV1), time));
+      const written = time === undefined ? undefined : canonicalTime('Time', time);
+      found.set(identityOf(key), entryOf(key, parseFieldSet(fieldsV1), written));
     }
   } catch {
     return undefined;
