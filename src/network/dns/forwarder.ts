@@ -79,22 +79,27 @@ function askByDatagram(
 ): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+    let ended = false;
     const end = (answer: Buffer | undefined): void => {
+      if (ended) return;
+      ended = true;
       signal.removeEventListener('abort', onAbort);
-      resolve(answer);
-      socket.removeAllListeners();
-      // What still goes wrong with it is of no interest.
-      socket.on('error', () => undefined);
       socket.close();
+      resolve(answer);
     };
     const onAbort = (): void => end(undefined);
     signal.addEventListener('abort', onAbort);
-    socket.once('error', () => end(undefined));
+    // What still goes wrong when it is closed is of no interest.
+    socket.on('error', () => end(undefined));
     socket.on('message', (answer) => {
       if (isAnswerTo(answer, question)) end(answer);
     });
-    // Connected: the system gives it a random port, and drops what comes from elsewhere.
-    socket.connect(port, host, () => socket.send(question, (error) => error && end(undefined)));
+    // Connected: the system gives it a random port, and drops what comes from elsewhere. Failures are told to whoever
+    // gives a function, and not by the event.
+    socket.connect(port, host, (failure?: Error) => {
+      if (failure) end(undefined);
+      if (!ended) socket.send(question, (error) => error && end(undefined));
+    });
   });
 }
 

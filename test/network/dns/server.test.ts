@@ -292,6 +292,15 @@ describe('questions about the rest of the world', () => {
     await assert.rejects(second.resolve4('example.test'), { code: 'ESERVFAIL' });
   });
 
+  it('are asked elsewhere, and end no process, when there is no way to a server', async (t) => {
+    const upstream = await startUpstream(t, (message) => [address(message)]);
+    const servers = ['fe80::1%nosuch0', '127.0.0.1'];
+    const { client } = await start(t, { upstream: upstream.port, servers });
+    assert.deepEqual(await client.resolve4('example.test'), ['192.0.2.7']);
+    const { client: lost } = await start(t, { servers: ['fe80::1%nosuch0', '255.255.255.255'] });
+    await assert.rejects(lost.resolve4('example.test'), { code: 'ESERVFAIL' });
+  });
+
   it('include those that an ExternalName leads to', async (t) => {
     const upstream = await startUpstream(t, (message) => [address(message)]);
     const { client, server } = await start(t, { upstream: upstream.port });
