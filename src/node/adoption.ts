@@ -46,18 +46,17 @@ function lose(record: ContainerRecord, startedAt: string, now: number): void {
 
 /** Ends containers on record that nobody wants any more: all of the pod, or the named one. */
 export async function endSaved(saved: SavedPod, driver: Driver, name?: string): Promise<void> {
-  for (const container of saved.containers) {
-    if (container.id === undefined || container.handle === undefined) continue;
-    if (name !== undefined && container.name !== name) continue;
-    if (saved.driver !== driver.name) {
-      await endForeign(container.handle);
-      continue;
-    }
-    const handle = driver.adopt(container.id, container.handle);
-    handle.signal('SIGKILL');
-    await handle.exited;
-    await handle.remove();
-  }
+  const wanted = saved.containers.filter((container) => name === undefined || container.name === name);
+  await Promise.all(
+    wanted.map(async ({ id, handle: state }) => {
+      if (id === undefined || state === undefined) return;
+      if (saved.driver !== driver.name) return endForeign(state);
+      const handle = driver.adopt(id, state);
+      handle.signal('SIGKILL');
+      await handle.exited;
+      await handle.remove();
+    }),
+  );
 }
 
 /** How long the end of a killed process is waited for, ms. */

@@ -33,7 +33,7 @@ import { readMachine } from './node-object.ts';
 import type { ClusterDns } from './pod-dns.ts';
 import { PodTokens } from './pod-tokens.ts';
 import { PodWorker } from './pod-worker.ts';
-import { loadPods } from './saved-pod.ts';
+import { loadPods, type SavedPod } from './saved-pod.ts';
 import { whyNoHandler } from './runtime-handlers.ts';
 import { whyMisplaced, whyUnschedulable } from './scheduling.ts';
 import { PodStreams } from './streams/pod-streams.ts';
@@ -338,24 +338,29 @@ class Agent implements NodeAgent {
   async #recover(existing: readonly Pod[]): Promise<void> {
     const byUid = new Map(existing.map((pod) => [pod.metadata.uid ?? '', pod]));
     const live = new Set<string>();
-    for (const [uid, saved] of loadPods(this.#podsDir)) {
-      const pod = byUid.get(uid);
-      const foreign = saved !== undefined && saved.driver !== this.driver.name;
-      if (pod && saved && !foreign) {
-        live.add(uid);
-        const worker = new PodWorker(this.#env, pod);
-        this.#workers.set(uid, worker);
-        void worker.done.then(() => this.#forget(uid));
-        await worker.adopt(saved);
-        worker.admit();
-        continue;
-      }
-      if (saved) await endSaved(saved, this.driver);
-      rmSync(join(this.#podsDir, uid), { recursive: true, force: true });
-      this.#log.info({ uid }, 'removed what was left of a pod');
-    }
+    // Side by side: what is gone without a word of its end is waited for, for seconds.
+    await Promise.all(
+      [...loadPods(this.#podsDir)].map(async ([uid, saved]) => {
+        const pod = byUid.get(uid);
+        if (pod && saved?.driver === this.driver.name) {
+          live.add(uid);
+          return this.#adopt(uid, pod, saved);
+        }
+        if (saved) await endSaved(saved, this.driver);
+        rmSync(join(this.#podsDir, uid), { recursive: true, force: true });
+        this.#log.info({ uid }, 'removed what was left of a pod');
+      }),
+    );
     await this.driver.sweep(live);
     this.#env.memory.sweep(live);
+  }
+
+  async #adopt(uid: string, pod: Pod, saved: SavedPod): Promise<void> {
+    const worker = new PodWorker(this.#env, pod);
+    this.#workers.set(uid, worker);
+    void worker.done.then(() => this.#forget(uid));
+    await worker.adopt(saved);
+    worker.admit();
   }
 
   async close({ removePods, graceMs = 5000 }: { removePods: boolean; graceMs?: number }): Promise<void> {

@@ -104,7 +104,8 @@ export function loadPods(podsDir: string, boot = bootId()): Map<string, SavedPod
       const { boot: then, ...pod } = JSON.parse(
         readFileSync(join(podsDir, uid, fileName), 'utf8'),
       ) as PodState;
-      saved = then === undefined || then === boot ? pod : withoutRuns(pod);
+      // A machine that lost power may have left anything.
+      if (Array.isArray(pod.containers)) saved = then === undefined || then === boot ? pod : withoutRuns(pod);
     } catch {
       // Not written yet when the agent died: nothing had started.
     }

@@ -167,9 +167,11 @@ for (const driver of ['process', 'spawn', 'oci'] satisfies DriverName[]) {
         'require("fs").writeFileSync(process.argv[1], "because"); process.exit(1)',
         '/dev/termination-log',
       ];
+      // Whoever it is under.
+      const securityContext = process.geteuid?.() === 0 ? { runAsUser: 2020 } : {};
       await node.run('message', {
         restartPolicy: 'Never',
-        containers: [{ name: 'app', image: 'script', args }],
+        containers: [{ name: 'app', image: 'script', args, securityContext }],
       });
       const pod = await node.until('message', 'Failed', (p) => p.status?.phase === 'Failed');
       assert.equal(pod.status?.containerStatuses?.[0]?.state?.terminated?.message, 'because');

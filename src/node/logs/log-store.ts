@@ -19,7 +19,8 @@ export class LogStore {
   /** The log of a run that begins (or goes on, after a restart of the agent). Keeps one earlier run. */
   begin(podDir: string, container: string, attempt: number): ContainerLog {
     const dir = join(podDir, 'logs', container);
-    mkdirSync(dir, { recursive: true, mode: 0o750 });
+    // Passable: without mounts, a container under another user writes its termination message by path.
+    mkdirSync(dir, { recursive: true, mode: 0o711 });
     for (const name of readdirSync(dir)) {
       const number = Number.parseInt(name, 10);
       if (number < attempt - 1) new ContainerLog(join(dir, `${number}.log`)).remove();

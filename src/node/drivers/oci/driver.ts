@@ -229,9 +229,10 @@ export class OciDriver implements Driver {
       });
       await container.remove();
     }
+    // Word of containers, and what commands of an agent that was killed have left: their environments among it.
     for (const file of readdirSync(this.#runDir.path)) {
-      if (/\.(?:pid|exit|log)$/.test(file) && !isLive(file))
-        rmSync(join(this.#runDir.path, file), { force: true });
+      if (isLive(file) || file.includes(`${process.pid}-`)) continue;
+      rmSync(join(this.#runDir.path, file), { recursive: true, force: true });
     }
     this.#runtime.sweep(isLive);
     await this.#network.sweep(livePodUids);
