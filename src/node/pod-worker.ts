@@ -131,6 +131,7 @@ export class PodWorker implements PodContext {
   reject(rejection: Rejection): void {
     if (this.#admitted) return;
     this.#admitted = true;
+    this.#unschedulable = undefined;
     this.#fail(rejection);
     this.changed();
   }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { pods } from '../../src/api/kubernetes/pods.ts';
 import type { Pod } from '../../src/api/pods.ts';
 import { sysctlsOf, whyRejected } from '../../src/node/pod-admission.ts';
 import { ociSkipReason } from '../support/drivers.ts';
-import { startTestNode, type TestNode } from './support.ts';
+import { condition, startTestNode, type TestNode } from './support.ts';
 
 type Spec = NonNullable<Pod['spec']>;
 
@@ -58,6 +59,18 @@ describe('pods that a node takes and cannot run, in the API', () => {
     assert.equal(pod.status?.reason, 'SysctlForbidden');
     assert.equal(pod.status?.containerStatuses?.[0]?.state?.waiting?.reason, 'ContainerCreating');
     assert.equal(pod.status?.podIP, undefined);
+  });
+
+  it('a pod that waits for room and is bound all the same fails, and says why', async () => {
+    const resources = { requests: { cpu: '1000000' } };
+    await node.run('huge', { containers: [{ name: 'app', image: 'script', args: ['0'], resources }] });
+    await node.until('huge', 'to wait', (pod) => condition(pod, 'PodScheduled') === 'False');
+    const key = { namespace: 'default', name: 'huge' };
+    const body = { spec: { nodeName: 'testnode' } };
+    await node.api.client.patch(pods, key, { type: 'merge', body });
+    const pod = await node.until('huge', 'Failed', ({ status }) => status?.phase === 'Failed');
+    assert.equal(pod.status?.reason, 'OutOfcpu');
+    assert.equal(condition(pod, 'PodScheduled'), 'True');
   });
 
   it('names that are no kernel parameters are refused by the API', async () => {
