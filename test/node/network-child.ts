@@ -1,9 +1,10 @@
 /**
  * Platforms of one machine, run in a network namespace of its own. Argument: what happens. Prints the ranges of their
- * pods as JSON.
+ * pods, or what else the scenario says, as JSON.
  */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PodNetwork } from '../../src/node/drivers/oci/network.ts';
@@ -35,6 +36,30 @@ async function loseCarrier({ bridge }: PodNetwork): Promise<void> {
   ip('link set pod1 up');
   ip('link del pod0');
   await waitFor('the bridge not to run', () => networkInterfaces()[bridge] === undefined);
+}
+
+/** Names of a platform's namespaces. */
+function namespaces(tag: string): string[] {
+  return existsSync('/run/netns')
+    ? readdirSync('/run/netns').filter((name) => name.startsWith(`knapsack-${tag}-`))
+    : [];
+}
+
+/** The namespace there is besides `known`, once there is one and it is complete. */
+function spareOf(tag: string, known: readonly string[] = []): Promise<string> {
+  return waitFor('a spare namespace', () => {
+    const [spare] = namespaces(tag).filter((name) => !known.includes(name));
+    // No command is under way any more: the platform knows it, too.
+    return spare !== undefined && readAddress(spare) !== '' && readdirSync(dir).length === 0 && spare;
+  });
+}
+
+/** Empty until the namespace has its address and, last of all, its route. */
+function readAddress(netns: string): string {
+  const show = (command: string): string =>
+    spawnSync('ip', ['-n', netns, ...command.split(' ')], { encoding: 'utf8' }).stdout;
+  if (!show('route').includes('default')) return '';
+  return /inet ([\d.]+)/.exec(show('-4 -o addr show dev eth0'))?.[1] ?? '';
 }
 
 const scenarios: Record<string, () => Promise<string[]>> = {
@@ -87,6 +112,38 @@ const scenarios: Record<string, () => Promise<string[]>> = {
     const address = await first.attach('pod');
     await first.detach('pod', address);
     return [before, await subnetOf(first)];
+  },
+  async spare() {
+    const tag = randomBytes(4).toString('hex');
+    const network = new PodNetwork(shell, tag);
+    await network.ensureBridge();
+    await network.sweep(new Set());
+    const first = await spareOf(tag);
+    const expected = readAddress(first);
+    const one = await network.attach('pod-1');
+    const told: string[] = [];
+    told.push(
+      one === expected && network.netnsName('pod-1') === first ? 'taken' : `${one} is not ${expected}`,
+    );
+    const second = await spareOf(tag, [first]);
+    await network.sweep(new Set(['pod-1']));
+    told.push(namespaces(tag).sort().join() === [first, second].sort().join() ? 'kept' : 'swept');
+    // Somebody takes the link of the spare one away: it is of no use to a pod.
+    ip(`-n ${second} link del eth0`);
+    const two = await network.attach('pod-2');
+    told.push(two !== one && network.netnsName('pod-2') !== second ? 'made anew' : 'taken all the same');
+    const third = await spareOf(tag, [first, second, network.netnsName('pod-2')]);
+    const restarted = new PodNetwork(shell, tag);
+    await restarted.ensureBridge();
+    told.push(restarted.adopt('pod-1', first, one) ? 'adopted' : 'lost');
+    await network.close(false);
+    told.push(namespaces(tag).includes(third) ? 'spare left' : 'spare removed');
+    await restarted.sweep(new Set(['pod-1']));
+    told.push(namespaces(tag).join() === first ? 'swept' : namespaces(tag).join());
+    await restarted.detach('pod-1', one);
+    await restarted.close(true);
+    told.push(namespaces(tag).join());
+    return told;
   },
 };
 

@@ -108,3 +108,17 @@ describe('bridges of several platforms', { skip: ociSkipReason() ?? false, concu
     assert.deepEqual(await subnets('removed'), ['10.128.0.0/16', '10.128.0.0/16']);
   });
 });
+
+describe('the network namespace that is made ahead', { skip: ociSkipReason() ?? false }, () => {
+  it('is taken by the next pod when it is whole, and goes with the platform', async () => {
+    assert.deepEqual(await subnets('spare'), [
+      'taken',
+      'kept',
+      'made anew',
+      'adopted',
+      'spare removed',
+      'swept',
+      '',
+    ]);
+  });
+});

@@ -34,6 +34,8 @@ import { Shell } from '../shell.ts';
 
 interface SavedSandbox {
   readonly ip: string;
+  /** Name of the network namespace; undefined on the host's network. */
+  readonly netns?: string;
 }
 
 export interface OciDriverOptions {
@@ -123,13 +125,19 @@ export class OciDriver implements Driver {
     writeFileSync(join(spec.dir, 'hosts'), spec.hostNetwork ? hostHostsFile(spec) : podHostsFile(spec, ip));
     writeFileSync(join(spec.dir, 'resolv.conf'), this.#resolver.fileFor(spec.dns, spec.hostNetwork));
     writeFileSync(join(spec.dir, 'hostname'), `${spec.hostname}\n`);
-    return sandboxOf(spec, ip);
+    return this.#sandboxOf(spec, ip);
+  }
+
+  #sandboxOf(spec: SandboxSpec, ip: string): Sandbox {
+    const netns = spec.hostNetwork ? undefined : this.#network.netnsName(spec.pod.uid);
+    const state: SavedSandbox = { ip, ...(netns === undefined ? {} : { netns }) };
+    return { spec, ip, portMap: undefined, state: state as unknown as Json };
   }
 
   adoptSandbox(spec: SandboxSpec, state: Json): Promise<Sandbox | undefined> {
-    const { ip } = state as unknown as SavedSandbox;
-    const isThere = spec.hostNetwork || this.#network.adopt(spec.pod.uid, ip);
-    return Promise.resolve(isThere ? sandboxOf(spec, ip) : undefined);
+    const { ip, netns = '' } = state as unknown as SavedSandbox;
+    const isThere = spec.hostNetwork || this.#network.adopt(spec.pod.uid, netns, ip);
+    return Promise.resolve(isThere ? this.#sandboxOf(spec, ip) : undefined);
   }
 
   async removeSandbox(sandbox: Sandbox): Promise<void> {
@@ -239,18 +247,13 @@ export class OciDriver implements Driver {
   }
 
   async close(everything: boolean): Promise<void> {
-    if (everything) await Promise.all([this.#network.close(), this.#outbound.close()]);
+    await Promise.all([this.#network.close(everything), ...(everything ? [this.#outbound.close()] : [])]);
     this.#runDir.close();
     await Promise.all([this.#hostShell.close(), this.#mountShell.close()]);
     if (!everything) return;
     this.#cgroups.close();
     rmSync(this.#dir, { recursive: true, force: true });
   }
-}
-
-function sandboxOf(spec: SandboxSpec, ip: string): Sandbox {
-  const state: SavedSandbox = { ip };
-  return { spec, ip, portMap: undefined, state: state as unknown as Json };
 }
 
 /** A container that could not even be prepared: its handle, with a start that fails. */

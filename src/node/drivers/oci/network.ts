@@ -2,7 +2,7 @@
  * The network of pods: one bridge of this Knapsack, one veth pair and one named network namespace per pod. Pods reach
  * each other and this machine, and are reached from it; the way to other machines is `outbound.ts`'s.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { KnapsackError } from '../../../base/errors.ts';
@@ -22,6 +22,16 @@ const firstHost = 2;
 const lastHost = 65_533;
 /** How often another range is tried when somebody took the same one at the same moment. */
 const rangeTries = 8;
+/** How long after a pod's start the next spare namespace is made: the start has the machine to itself before, ms. */
+const spareAfterMs = 500;
+
+/** A network namespace with its address and its way to the bridge. */
+interface Namespace {
+  readonly name: string;
+  readonly ip: string;
+  /** The end of its veth pair on this machine. */
+  readonly link: string;
+}
 
 export class PodNetwork {
   readonly bridge: string;
@@ -32,6 +42,14 @@ export class PodNetwork {
   readonly #used = new Set<string>();
   #next = firstHost;
   #ready: Promise<void> | undefined;
+  /** By uid of the pod: names of namespaces. */
+  readonly #names = new Map<string, string>();
+  /** Made ahead: the kernel takes longer over a namespace than over anything else of a pod's start. */
+  #spare: Namespace | undefined;
+  /** The one that is being made. */
+  #making: { readonly name: string; readonly done: Promise<void> } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(shell: Shell, tag: string) {
     this.#shell = shell;
@@ -99,8 +117,13 @@ export class PodNetwork {
     return prefixOf(output) ?? wanted;
   }
 
+  /** Of the pod's namespace, which exists from {@link attach} or {@link adopt} on. */
   netnsName(uid: string): string {
-    return `knapsack-${this.#tag}-${uid}`;
+    return this.#names.get(uid) ?? `${this.#namePrefix}${uid}`;
+  }
+
+  get #namePrefix(): string {
+    return `knapsack-${this.#tag}-`;
   }
 
   /** Through this process, because a runtime in another mount namespace does not see the name. */
@@ -108,25 +131,44 @@ export class PodNetwork {
     return `/proc/${process.pid}/root${netnsDir}/${this.netnsName(uid)}`;
   }
 
-  /** Whether the namespace of a pod still exists, with the address that it had. */
-  adopt(uid: string, ip: string): boolean {
-    if (!ip.startsWith(`${this.#range}.`) || !existsSync(`${netnsDir}/${this.netnsName(uid)}`)) return false;
+  /** Whether the namespace of a pod still exists, with the name and the address that it had. */
+  adopt(uid: string, name: string, ip: string): boolean {
+    if (!name.startsWith(this.#namePrefix) || !ip.startsWith(`${this.#range}.`)) return false;
+    if (!existsSync(`${netnsDir}/${name}`)) return false;
+    this.#names.set(uid, name);
     this.#used.add(ip);
     return true;
   }
 
-  /** Makes namespace and veth pair, and returns the address. Throws NODE_NETWORK_FAILED. */
+  /** Gives the pod a namespace on the bridge, and returns the address. Throws NODE_NETWORK_FAILED. */
   async attach(uid: string): Promise<string> {
+    const spare = this.#takeSpare();
+    this.#planSpare();
+    if (spare) {
+      this.#names.set(uid, spare.name);
+      return spare.ip;
+    }
     await this.ensureBridge();
+    const name = `${this.#namePrefix}${uid}`;
+    this.#names.set(uid, name);
+    try {
+      return (await this.#make(name)).ip;
+    } catch (error) {
+      this.#names.delete(uid);
+      throw error;
+    }
+  }
+
+  /** Makes namespace and veth pair; after a failure nothing of them is left. */
+  async #make(name: string): Promise<Namespace> {
     const ip = this.#allocate();
-    const netns = this.netnsName(uid);
-    const veth = `kv${createHash('sha256').update(netns).digest('hex').slice(0, 12)}`;
+    const link = `kv${createHash('sha256').update(name).digest('hex').slice(0, 12)}`;
     const outside = batch([
-      `netns add ${netns}`,
-      `link add ${veth} type veth peer name eth0 netns ${netns}`,
-      `link set ${veth} master ${this.bridge} up`,
+      `netns add ${name}`,
+      `link add ${link} type veth peer name eth0 netns ${name}`,
+      `link set ${link} master ${this.bridge} up`,
       // A pod that connects to a Service may be led to itself, where the kernel lets the bridge see to that (br_netfilter).
-      `link set ${veth} type bridge_slave hairpin on`,
+      `link set ${link} type bridge_slave hairpin on`,
     ]);
     const inside = batch(
       [
@@ -135,38 +177,91 @@ export class PodNetwork {
         'link set eth0 up',
         `route add default via ${this.gateway}`,
       ],
-      `-n ${netns}`,
+      `-n ${name}`,
     );
     try {
-      await this.#ip(`${outside} && ${inside}`, `network of pod ${uid}`);
+      await this.#ip(`${outside} && ${inside}`, `network namespace ${name}`);
     } catch (error) {
       // It would go with the namespace, but only a moment later, in the way of the next try.
-      await this.#shell.run(`ip link del ${veth} || :`);
-      await this.detach(uid, ip);
+      await this.#shell.run(`ip link del ${link} || :`);
+      await this.#remove(name, ip);
       // Somebody may have removed the bridge: the next try looks.
       this.#ready = undefined;
       throw error;
     }
-    return ip;
+    return { name, ip, link };
+  }
+
+  /** The spare namespace, unless somebody has taken it, its link or the bridge away meanwhile. */
+  #takeSpare(): Namespace | undefined {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    if (!spare || this.#isWhole(spare)) return spare;
+    this.#remove(spare.name, spare.ip).catch(() => undefined);
+    return undefined;
+  }
+
+  #isWhole({ name, link }: Namespace): boolean {
+    const links = readLinks();
+    return existsSync(`${netnsDir}/${name}`) && links.has(link) && links.has(this.bridge);
+  }
+
+  /** Soon makes a spare namespace, where there is none. */
+  #planSpare(): void {
+    if (this.#closed || this.#ready === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (this.#closed || this.#spare || this.#making) return;
+      const name = `${this.#namePrefix}${randomUUID()}`;
+      const done = this.#makeSpare(name).finally(() => (this.#making = undefined));
+      this.#making = { name, done };
+    }, spareAfterMs).unref();
+  }
+
+  /** Without one the next pod makes its own, and learns why it cannot. */
+  async #makeSpare(name: string): Promise<void> {
+    try {
+      await this.ensureBridge();
+      this.#spare = await this.#make(name);
+    } catch {
+      this.#spare = undefined;
+    }
+  }
+
+  async #remove(name: string, ip: string): Promise<void> {
+    await this.#shell.run(`ip netns del ${quote(name)} || :`);
+    this.#used.delete(ip);
   }
 
   /** Removes the namespace; the veth pair goes with it. */
   async detach(uid: string, ip: string): Promise<void> {
-    await this.#shell.run(`ip netns del ${this.netnsName(uid)} || :`);
-    this.#used.delete(ip);
+    await this.#remove(this.netnsName(uid), ip);
+    this.#names.delete(uid);
   }
 
-  /** Removes the namespaces of pods that are no more. */
+  /** Removes the namespaces of pods that are no more. Those that are have been adopted: from now on there is a spare one. */
   async sweep(livePodUids: ReadonlySet<string>): Promise<void> {
-    const prefix = this.netnsName('');
-    if (!existsSync(netnsDir)) return;
-    for (const name of readdirSync(netnsDir)) {
-      if (!name.startsWith(prefix) || livePodUids.has(name.slice(prefix.length))) continue;
-      await this.#shell.run(`ip netns del ${quote(name)} || :`);
+    const kept = new Set([...livePodUids].map((uid) => this.netnsName(uid)));
+    for (const own of [this.#spare, this.#making]) if (own) kept.add(own.name);
+    for (const name of this.#present()) {
+      if (!kept.has(name)) await this.#shell.run(`ip netns del ${quote(name)} || :`);
     }
+    this.#planSpare();
   }
 
-  async close(): Promise<void> {
+  #present(): string[] {
+    if (!existsSync(netnsDir)) return [];
+    return readdirSync(netnsDir).filter((name) => name.startsWith(this.#namePrefix));
+  }
+
+  /** Removes what was made ahead, and with `everything` the bridge. Pods keep their namespaces. */
+  async close(everything: boolean): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#making?.done;
+    if (this.#spare) await this.#remove(this.#spare.name, this.#spare.ip);
+    this.#spare = undefined;
+    if (!everything) return;
     await this.#shell.run(`ip link del ${this.bridge} 2>/dev/null || :`);
     this.#ready = undefined;
   }
@@ -215,6 +310,12 @@ function lookAround(bridge: string): Surroundings {
     ([name, list]) => [name, (list ?? []).map(({ address }) => address)] as const,
   );
   return { bridge, routes: readRoutes(), addresses: new Map(addresses) };
+}
+
+/** Names of the network links of this machine. */
+function readLinks(): ReadonlySet<string> {
+  const lines = readFileSync('/proc/net/dev', 'latin1').split('\n');
+  return new Set(lines.map((line) => line.split(':', 1)[0]?.trim() ?? ''));
 }
 
 function readRoutes(): Route[] {
