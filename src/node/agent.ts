@@ -274,8 +274,11 @@ class Agent implements NodeAgent {
       worker?.remove();
       return;
     }
-    if (worker) worker.update(pod);
-    else if (this.#isOurs(pod)) this.#take(pod);
+    if (worker) {
+      worker.update(pod);
+      // It may have been bound by somebody else, or tolerate more than before.
+      this.#schedule(worker);
+    } else if (this.#isOurs(pod)) this.#take(pod);
     // A pod that was replaced under the same name between two events.
     for (const other of this.#workers.values()) {
       const old = other.pod();
