@@ -94,24 +94,27 @@ class ProbeRun {
     return attempt(probe, this.#target, Math.min(timeoutMs(probe), limit));
   }
 
-  /** Quick attempts until `successThreshold` successes in a row, or until `deadline`. */
-  async #untilFirst(kind: ProbeKind, probe: Probe, deadline: number): Promise<boolean> {
+  /**
+   * Quick attempts until `successThreshold` successes in a row, or until `patienceMs` after the initial delay. Measured
+   * without the machine's clock, which may be put right just then.
+   */
+  async #untilFirst(kind: ProbeKind, probe: Probe, patienceMs: number): Promise<boolean> {
     await this.#sleep((probe.initialDelaySeconds ?? 0) * 1000);
-    const begun = this.#clock.now();
+    const begun = performance.now();
     let reported = begun;
     let successes = 0;
     while (!this.#stopped) {
-      const elapsed = this.#clock.now() - begun;
+      const elapsed = performance.now() - begun;
       const failure = await this.#attempt(probe, probe.exec || elapsed > 2000 ? Infinity : startAttemptMs);
       if (this.#stopped) return false;
-      const now = this.#clock.now();
+      const now = performance.now();
       successes = failure === undefined ? successes + 1 : 0;
       if (successes >= (probe.successThreshold ?? 1)) return true;
       if (failure !== undefined && now - reported >= periodMs(probe)) {
         reported = now;
         this.#listener.unhealthy(kind, `${kind} probe failed: ${failure}`);
       }
-      if (now >= deadline) return false;
+      if (now - begun >= patienceMs) return false;
       await this.#sleep(failure === undefined ? periodMs(probe) : startingDelay(probe, elapsed));
     }
     return false;
@@ -119,8 +122,7 @@ class ProbeRun {
 
   async #untilStarted(probe: Probe): Promise<boolean> {
     const patience = (probe.failureThreshold ?? 3) * periodMs(probe);
-    const deadline = this.#clock.now() + (probe.initialDelaySeconds ?? 0) * 1000 + patience;
-    if (await this.#untilFirst('Startup', probe, deadline)) return true;
+    if (await this.#untilFirst('Startup', probe, patience)) return true;
     if (!this.#stopped) this.#fail('Startup', probe);
     return false;
   }

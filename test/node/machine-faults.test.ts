@@ -17,13 +17,14 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Pod } from '../../src/api/pods.ts';
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock, systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { identifyProcess, isSameProcess } from '../../src/base/process.ts';
 import { newRecord } from '../../src/node/container-record.ts';
 import { memoryTagOf } from '../../src/node/drivers/choose.ts';
 import { MemoryDir } from '../../src/node/memory-dir.ts';
 import { removeLeftovers } from '../../src/node/leftovers.ts';
+import { startProbing } from '../../src/node/prober.ts';
 import { planRestart } from '../../src/node/restart.ts';
 import { loadPods, PodFile, type SavedPod } from '../../src/node/saved-pod.ts';
 import { readTerminationMessage } from '../../src/node/termination-message.ts';
@@ -71,6 +72,39 @@ describe('a clock that is put back', () => {
     const terminated = { exitCode: 1, startedAt: '2026-01-01T11:59:59Z', finishedAt: '2026-01-01T12:00:00Z' };
     assert.equal(planRestart(pod, record, terminated, finished + 4000)?.remainingMs, 6000);
     assert.equal(planRestart(pod, record, terminated, finished - 3_600_000)?.remainingMs, 10_000);
+  });
+});
+
+describe('a clock that is put forward', () => {
+  it('does not use up the time that a container has to start', async () => {
+    let offset = 0;
+    let attempts = 0;
+    const clock = { ...systemClock, now: () => Date.now() + offset };
+    const probe = { exec: { command: ['check'] }, periodSeconds: 10, failureThreshold: 3 };
+    const end = await new Promise<string>((resolve) => {
+      const stop = startProbing(
+        {
+          container: { name: 'app', image: 'i', startupProbe: probe },
+          host: '127.0.0.1',
+          portOf: (port) => port,
+          exec: () => {
+            offset = 3_600_000;
+            return Promise.resolve({ exitCode: ++attempts < 3 ? 1 : 0, output: '' });
+          },
+        },
+        clock,
+        {
+          started: () => {
+            stop();
+            resolve('started');
+          },
+          ready: () => undefined,
+          unhealthy: () => undefined,
+          failed: () => resolve('failed'),
+        },
+      );
+    });
+    assert.equal(end, 'started');
   });
 });
 
