@@ -2,7 +2,7 @@
 import { deepEqual } from '../base/json.ts';
 import type { PodTemplateSpec } from '../api/kubernetes/pod-defaults.ts';
 import type { ControllerRevision } from '../api/kubernetes/workloads.ts';
-import { revisionData } from './resources/controller-revision.ts';
+import { templateOf } from './resources/controller-revision.ts';
 
 /** Oldest first: by number, then by age. */
 export function inOrder(revisions: readonly ControllerRevision[]): ControllerRevision[] {
@@ -20,8 +20,12 @@ export function findEqual(
   revisions: readonly ControllerRevision[],
   template: PodTemplateSpec | undefined,
 ): ControllerRevision | undefined {
-  const wanted = revisionData(template);
-  return inOrder(revisions).findLast((revision) => deepEqual(revision.data, wanted));
+  return inOrder(revisions).findLast((revision) => keeps(revision, template));
+}
+
+/** Whether the revision is that of this template. */
+export function keeps(revision: ControllerRevision, template: PodTemplateSpec | undefined): boolean {
+  return deepEqual(templateOf(revision), template ?? {});
 }
 
 /** Revisions beyond the limit that nothing uses, the oldest first. `isLive` is true for one that pods still have. */

@@ -1,5 +1,4 @@
 /** Keeping the ControllerRevisions of a StatefulSet or DaemonSet. */
-import { deepEqual } from '../base/json.ts';
 import { controllerOf, type KubeObject } from '../api/object.ts';
 import type { PodTemplateSpec } from '../api/kubernetes/pod-defaults.ts';
 import type { LabelSelector } from '../api/kubernetes/selectors.ts';
@@ -10,7 +9,7 @@ import type { ControllerEnv } from '../kube/controller/controller.ts';
 import { claimChildren } from './claims.ts';
 import { makeControllerRevision } from './resources/controller-revision.ts';
 import { templateHash } from './resources/template-hash.ts';
-import { findEqual, inOrder, nextNumber, surplusRevisions } from './revision-decisions.ts';
+import { findEqual, inOrder, keeps, nextNumber, surplusRevisions } from './revision-decisions.ts';
 
 /** A workload whose templates are kept as revisions. */
 interface Revisioned extends KubeObject {
@@ -90,7 +89,7 @@ export class Revisions {
       // Either the cache does not show it yet, or another template has the same hash.
       const there = await client.get(controllerRevisions, objectKey(wanted));
       const own = controllerOf(there)?.uid === owner.metadata.uid;
-      if (own && deepEqual(there.data, wanted.data)) {
+      if (own && keeps(there, template)) {
         return { all: [...known, there], update: there, collisionCount };
       }
     }
