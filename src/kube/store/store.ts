@@ -6,6 +6,7 @@ import { deepFreeze } from '../../base/json.ts';
 import { KnapsackError, messageOf } from '../../base/errors.ts';
 import type { KubeObject } from '../../api/object.ts';
 import type { Backend, LogEntry } from './backend.ts';
+import { maxObjectBytes, ObjectTooLarge, plainBytes } from './object-size.ts';
 import { LoadedRecord, StoreEvent, type EventType, type StoredRecord } from './record.ts';
 import { Table, type RingLimits } from './table.ts';
 
@@ -93,7 +94,8 @@ export class Store {
   /**
    * Stores a new version of an object, or its first. Takes ownership: sets `metadata.resourceVersion` and freezes.
    * Check-then-write is safe as long as nothing is awaited between `table.get` and this call.
-   * Resolves when durable; rejects with `STORE_FULL`, `STORE_FAILED` or `STORE_CLOSED` when nothing was kept.
+   * Resolves when durable; rejects with {@link ObjectTooLarge}, and with `STORE_FULL`, `STORE_FAILED` or `STORE_CLOSED` when
+   * nothing was kept.
    */
   put(table: Table, key: string, object: KubeObject): Promise<StoredRecord> {
     return this.#write(table, key, object, table.get(key) ? 'MODIFIED' : 'ADDED');
@@ -135,9 +137,16 @@ export class Store {
 
   #write(table: Table, key: string, object: KubeObject, type: EventType): Promise<StoredRecord> {
     if (this.#refusal) return Promise.reject(this.#refusal);
-    const resourceVersion = ++this.#assigned;
+    const resourceVersion = this.#assigned + 1;
     object.metadata.resourceVersion = String(resourceVersion);
     const json = JSON.stringify(object);
+    // What an older release let grow may shrink, and be deleted, which begins with a note in it.
+    const grows = type !== 'DELETED' && object.metadata.deletionTimestamp === undefined;
+    const allowed = Math.max(maxObjectBytes, table.get(key)?.bytes.length ?? 0);
+    if (grows && json.length > allowed && plainBytes(object) > allowed) {
+      return Promise.reject(new ObjectTooLarge());
+    }
+    this.#assigned = resourceVersion;
     const record = { key, resourceVersion, object: deepFreeze(object), bytes: Buffer.from(json) };
     const event = new StoreEvent(type, record, table.get(key));
     if (type === 'DELETED') table.remove(key);

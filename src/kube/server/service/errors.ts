@@ -2,6 +2,7 @@
 import { KnapsackError } from '../../../base/errors.ts';
 import { qualifiedName, type Issue, type ResourceDef } from '../../../api/resource.ts';
 import { ApiError, type StatusCause } from '../../api-error.ts';
+import { ObjectTooLarge } from '../../store/object-size.ts';
 
 function detailsOf(def: ResourceDef, name: string): { name: string; group?: string; kind: string } {
   return { name, ...(def.group ? { group: def.group } : {}), kind: def.plural };
@@ -171,6 +172,7 @@ function shown(value: unknown): string {
 
 /** What a failure of the store looks like to an API client; anything else passes unchanged. */
 export function asApiError(error: unknown): unknown {
+  if (error instanceof ObjectTooLarge) return new ApiError('RequestEntityTooLarge', error.message);
   return error instanceof KnapsackError && error.entry.status === 503
     ? new ApiError('ServiceUnavailable', `${error.message} ${error.entry.remedy} (${error.code})`)
     : error;
