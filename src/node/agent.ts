@@ -303,8 +303,8 @@ class Agent implements NodeAgent {
   }
 
   #schedule(worker: PodWorker): void {
-    if (worker.isAdmitted) return;
     const pod = worker.pod();
+    if (worker.isAdmitted || pod.metadata.deletionTimestamp) return;
     const others = [...this.#workers.values()].filter((w) => w !== worker && w.holdsResources);
     const running = others.map((w) => w.pod());
     if (this.#node && !isPodTerminal(pod)) {

@@ -62,6 +62,7 @@ export function makeSandboxSpec(env: WorkerEnv, pod: Pod): SandboxSpec {
     hostname: hostnameOf(pod),
     fullHostname: fullHostnameOf(pod, env.clusterDns?.domain ?? 'cluster.local'),
     hostNetwork: pod.spec?.hostNetwork ?? false,
+    hostIP: env.hostIP,
     ports: podPorts(pod),
     hostAliases: (pod.spec?.hostAliases ?? []).map(({ ip, hostnames }) => ({ ip, names: hostnames ?? [] })),
     dns: makePodDns(pod, env.clusterDns),

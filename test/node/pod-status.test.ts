@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { events } from '../../src/api/kubernetes/events.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
 import type { Pod } from '../../src/api/pods.ts';
+import { ociSkipReason } from '../support/drivers.ts';
 import { waitFor } from '../support/wait.ts';
 import { startTestNode, type TestNode } from './support.ts';
 
@@ -105,5 +106,35 @@ describe('what a pod shows', () => {
       body: { metadata: { labels: { tier: 'new' } } },
     });
     await waitFor('the new label', async () => (await node.logs('named')).includes('tier="new"'));
+  });
+});
+
+describe('a pod on the network of this machine', { skip: ociSkipReason() ?? false }, () => {
+  let node: TestNode;
+  before(async () => {
+    node = await startTestNode('oci');
+  });
+  after(() => node.close());
+
+  it("has the machine's address", async () => {
+    const field = (fieldPath: string) => ({ valueFrom: { fieldRef: { fieldPath } } });
+    await node.run('shared', {
+      restartPolicy: 'Never',
+      hostNetwork: true,
+      containers: [
+        {
+          name: 'app',
+          image: 'script',
+          args: ['console.log(process.env.POD === process.env.HOST)'],
+          env: [
+            { name: 'POD', ...field('status.podIP') },
+            { name: 'HOST', ...field('status.hostIP') },
+          ],
+        },
+      ],
+    });
+    const pod = await node.until('shared', 'Succeeded', ({ status }) => status?.phase === 'Succeeded');
+    assert.equal(pod.status?.podIP, pod.status?.hostIP);
+    assert.equal(await node.logs('shared'), 'true\n');
   });
 });

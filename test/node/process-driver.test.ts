@@ -48,6 +48,7 @@ for (const way of ['shell', 'spawn'] as const) {
         dir: root,
         hostname: 'p',
         hostNetwork: false,
+        hostIP: '127.0.0.1',
         ports: [],
         hostAliases: [],
         dns: { base: 'host', nameservers: [], searches: [], options: [] },

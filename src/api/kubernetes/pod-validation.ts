@@ -86,7 +86,6 @@ function mutableParts(spec: PodSpec): PodSpec {
   const copy: PodSpec = { ...spec };
   delete copy.activeDeadlineSeconds;
   delete copy.tolerations;
-  delete copy.terminationGracePeriodSeconds;
   delete copy.schedulingGates;
   const withoutImage = (container: Container): Container => ({ ...container, image: '' });
   // Its absence is a fault of form, which is found beside.
@@ -131,10 +130,6 @@ function podSpecIssues(spec: PodSpec, path: string): Issue[] {
   const deadline = spec.activeDeadlineSeconds;
   if (deadline !== undefined && (deadline < 1 || deadline > 2147483647)) {
     faults.invalid(`${path}.activeDeadlineSeconds`, deadline, 'must be between 1 and 2147483647, inclusive');
-  }
-  const grace = spec.terminationGracePeriodSeconds;
-  if (grace !== undefined && grace < 0) {
-    faults.invalid(`${path}.terminationGracePeriodSeconds`, grace, 'must be greater than or equal to 0');
   }
   for (const member of ['serviceAccountName', 'nodeName', 'priorityClassName', 'runtimeClassName'] as const) {
     const value = spec[member];

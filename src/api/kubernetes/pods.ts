@@ -17,6 +17,9 @@ export const pods = kubernetesResource('core.v1.Pod', {
   cells: podCells,
   mutate(pod, context) {
     defaultPod(pod);
+    // As Kubernetes does since a time in which it was not checked (core/v1 `Convert_v1_Pod_To_core_Pod`).
+    const { terminationGracePeriodSeconds: grace = 0 } = pod.spec ?? {};
+    if (pod.spec && grace < 0) pod.spec.terminationGracePeriodSeconds = 1;
     if (context.operation !== 'CREATE' || !pod.spec?.containers) return;
     pod.status = { phase: 'Pending', qosClass: qosClass(pod.spec), ...gatedConditions(pod, context.now) };
   },

@@ -18,6 +18,8 @@ export interface SandboxSpec {
   /** The full name that a headless Service gives the pod, where it has one. */
   readonly fullHostname: string | undefined;
   readonly hostNetwork: boolean;
+  /** This machine's address, which a pod on its network has. */
+  readonly hostIP: string;
   /** Container ports that the pod declares, or names in PORT. */
   readonly ports: readonly number[];
   /** Extra lines of /etc/hosts. */

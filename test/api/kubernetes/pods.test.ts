@@ -25,6 +25,17 @@ describe('pod defaults', () => {
     assert.equal(admitted(pods, pod({})).status?.conditions, undefined);
   });
 
+  it('make a negative grace period one second', () => {
+    assert.equal(
+      admitted(pods, pod({ terminationGracePeriodSeconds: -1 })).spec?.terminationGracePeriodSeconds,
+      1,
+    );
+    assert.equal(
+      admitted(pods, pod({ terminationGracePeriodSeconds: 0 })).spec?.terminationGracePeriodSeconds,
+      0,
+    );
+  });
+
   it('are those of Kubernetes', () => {
     const made = admitted(
       pods,

@@ -121,7 +121,7 @@ export class OciDriver implements Driver {
   async createSandbox(spec: SandboxSpec): Promise<Sandbox> {
     // Layers of containers that were there before the machine was started anew.
     rmSync(join(spec.dir, 'containers'), { recursive: true, force: true });
-    const ip = spec.hostNetwork ? '127.0.0.1' : await this.#network.attach(spec.pod.uid);
+    const ip = spec.hostNetwork ? spec.hostIP : await this.#network.attach(spec.pod.uid);
     writeFileSync(join(spec.dir, 'hosts'), spec.hostNetwork ? hostHostsFile(spec) : podHostsFile(spec, ip));
     writeFileSync(join(spec.dir, 'resolv.conf'), this.#resolver.fileFor(spec.dns, spec.hostNetwork));
     writeFileSync(join(spec.dir, 'hostname'), `${spec.hostname}\n`);
