@@ -25,7 +25,8 @@ const probeSchema = {
       },
     },
     tcpSocket: { type: 'object', properties: { host: string, port: intOrString } },
-    grpc: { type: 'object', properties: { port: int32, service: string } },
+    // Go programs send null for the service that they leave out.
+    grpc: { type: 'object', properties: { port: int32, service: { ...string, nullable: true } } },
     initialDelaySeconds: int32,
     periodSeconds: int32,
     timeoutSeconds: int32,

@@ -38,6 +38,19 @@ describe("Knative's own clients", () => {
     );
   });
 
+  it('send null for the service of a gRPC probe', async () => {
+    const readinessProbe = { grpc: { port: 0, service: null } };
+    const reply = await server.call('POST', '/apis/serving.knative.dev/v1/namespaces/default/services', {
+      body: {
+        apiVersion: 'serving.knative.dev/v1',
+        kind: 'Service',
+        metadata: { name: 'probed' },
+        spec: { template: { spec: { containers: [{ image: 'example.com/hello', readinessProbe }] } } },
+      },
+    });
+    assert.equal(reply.status, 201, reply.body.toString());
+  });
+
   it('find PingSources under v1beta2 as under v1', async () => {
     const base = '/apis/sources.knative.dev';
     const body = {
