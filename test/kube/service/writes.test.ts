@@ -156,6 +156,28 @@ test('unknown fields: dropped with a warning, silently, or refused; kept where t
   assert.deepEqual(ignored.warnings, []);
 });
 
+test('update: version zero is none: a built-in kind is written whatever its version, a custom one is not', async (t) => {
+  const service = await api(t);
+  const configMaps = resource(service, 'configmaps');
+  const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'z', resourceVersion: '0' } };
+  await service.create(configMaps, 'default', body, { user });
+  const { object } = await service.update(configMaps, at('z'), { ...body, data: { a: '1' } }, { user });
+  assert.deepEqual((object as { data?: object }).data, { a: '1' });
+  const { object: stored } = await service.create(widgets, 'default', widget('z', { size: 1 }), { user });
+  const custom = mutable(stored);
+  await fails(
+    service.update(
+      widgets,
+      at('z'),
+      { ...custom, metadata: { ...custom.metadata, resourceVersion: '0' } },
+      { user },
+    ),
+    422,
+    'Invalid',
+    /must be specified for an update/,
+  );
+});
+
 test('update: the optimistic lock, and no version moves when nothing changes', async (t) => {
   const service = await api(t);
   const { object } = await service.create(widgets, 'default', widget('a', { size: 1 }), { user });

@@ -93,7 +93,10 @@ export function readObject(def: ResourceDef, body: unknown): UntypedObject {
   ];
   if (faults.length > 0) refuseTypes(def, nameOf(object.metadata), faults);
   if (managedFields) Object.assign(object.metadata, { managedFields });
-  return object as unknown as UntypedObject;
+  const read = object as unknown as UntypedObject;
+  // Zero is no version: clients send it to write without looking.
+  if (read.metadata.resourceVersion === '0') delete read.metadata.resourceVersion;
+  return read;
 }
 
 function shown(value: unknown): string {
