@@ -97,6 +97,8 @@ function frame({ range, pods, open, redirects }: ProxyPlace): string[] {
     // Answers to this machine's own loopback come back through the bridge; nothing else may address it from there.
     chain('guard', 'filter', 'prerouting', -300),
     rule('guard', `iifname ${bridge} ip daddr 127.0.0.0/8 drop`),
+    // Other machines may know a way to these addresses; what is served there is for this one and its pods.
+    rule('guard', `iifname != { "lo", ${bridge} } ip daddr { ${pods.subnet}, ${range} } drop`),
     chain('prerouting', 'nat', 'prerouting', -100),
     rule('prerouting', `iifname ${bridge} jump find`),
     rule('prerouting', `${from}${nodePorts}`),

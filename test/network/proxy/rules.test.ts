@@ -248,6 +248,11 @@ describe('nft text of Services', () => {
     assert.ok(rulesOf(false, 'prerouting').every((rule) => rule.startsWith('iifname "knsdeadbeef" ')));
     const open = rulesOf(true, 'prerouting').filter((rule) => !rule.startsWith('iifname'));
     assert.equal(open.length, 1);
+    assert.ok(
+      rulesOf(true, 'guard').includes(
+        'iifname != { "lo", "knsdeadbeef" } ip daddr { 10.200.0.0/16, 10.96.0.0/16 } drop',
+      ),
+    );
     assert.match(open[0] ?? '', /^ip daddr != 10\.96\.0\.0\/16 fib daddr type local .*@node_ports$/);
   });
 

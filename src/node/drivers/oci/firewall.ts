@@ -91,6 +91,8 @@ export function makeNftRules({ tag, bridge, subnet }: FirewallPlace): string[] {
     `add chain ip ${name} postrouting { type nat hook postrouting priority 100 ; }`,
     `add rule ip ${name} postrouting ip saddr ${subnet} oifname != "${bridge}" masquerade`,
     `add chain ip ${name} forward { type filter hook forward priority 0 ; }`,
+    // Node ports that other machines may use have been led to a pod by now; nothing else of theirs is.
+    `add rule ip ${name} forward oifname "${bridge}" ct status dnat accept`,
     `add rule ip ${name} forward iifname != "${bridge}" oifname "${bridge}" ct state != { established, related } drop`,
   ];
 }
@@ -112,7 +114,7 @@ export function makeIptablesRules({ tag, bridge, subnet }: FirewallPlace, firewa
     nat: [`-s ${subnet} ! -o ${bridge} -j MASQUERADE`],
     filter: [
       `-i ${bridge} -j ACCEPT`,
-      `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+      `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT`,
       `-o ${bridge} -j DROP`,
     ],
   };
