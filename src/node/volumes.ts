@@ -119,8 +119,10 @@ export class PodVolumes {
     if (!existsSync(path)) {
       mkdirSync(path, { recursive: true });
       if (this.#group !== undefined) chownSync(path, -1, this.#group);
-      // Any user of any container of the pod may write; set-group-ID hands fsGroup on to what they make.
-      chmodSync(path, this.#group === undefined ? 0o777 : 0o2777);
+      // Any user of any container of the pod may write; set-group-ID hands fsGroup on to what they make. Memory is as
+      // sticky as a file system of its own would be.
+      const sticky = isInMemory(volume) ? 0o1000 : 0;
+      chmodSync(path, 0o777 | sticky | (this.#group === undefined ? 0 : 0o2000));
     }
     return path;
   }
@@ -168,7 +170,7 @@ export class PodVolumes {
 /** Says early what is wrong with a sub-path, and makes its directories as open to others as the volume is. */
 function prepareSubPath(root: string, subPath: string, create: boolean): void {
   relativeComponents(subPath);
-  pathInside(root, subPath, create ? { createMode: statSync(root).mode & 0o777 } : {});
+  pathInside(root, subPath, create ? { createMode: statSync(root).mode & 0o3777 } : {});
 }
 
 /** Checks a hostPath against its type, making what `…OrCreate` asks for. */

@@ -248,6 +248,40 @@ for (const driver of ['process', 'oci'] satisfies DriverName[]) {
       assert.equal(pod.status?.phase, 'Succeeded');
     });
 
+    it("hand on the volume's group, and are as sticky", { skip: !isRoot }, async (t) => {
+      const node = await startTestNode(driver);
+      t.after(() => node.close());
+      const shown = `console.log(JSON.stringify(process.argv.slice(1).map((path) => {
+        const { mode, gid } = require('fs').statSync(path);
+        return [(mode & 0o7777).toString(8), gid];
+      })))`;
+      await node.run('grouped', {
+        restartPolicy: 'Never',
+        securityContext: { fsGroup: 4321 },
+        volumes: [
+          { name: 'disk', emptyDir: {} },
+          { name: 'memory', emptyDir: { medium: 'Memory' } },
+        ],
+        containers: [
+          {
+            name: 'app',
+            image: 'script',
+            args: [shown, '/disk', '/memory'],
+            volumeMounts: [
+              { name: 'disk', mountPath: '/disk', subPath: 'one' },
+              { name: 'memory', mountPath: '/memory', subPath: 'one' },
+            ],
+          },
+        ],
+      });
+      await node.until('grouped', 'its end', ({ status }) => status?.phase === 'Succeeded');
+      const found = [
+        ['2777', 4321],
+        ['3777', 4321],
+      ];
+      assert.deepEqual(JSON.parse(await node.logs('grouped')), found);
+    });
+
     it('that are not there keep the container from being made, and say so', async (t) => {
       const node = await startTestNode(driver);
       t.after(() => node.close());
