@@ -29,7 +29,7 @@ interface WalkBudget extends PatternBudget {
 /** More than the largest object has values. Together with the schema that people write it is some tenths of a second. */
 const maxVisits = 2_000_000;
 /** For all patterns together, states looked at: some tenths of a second, too. */
-const maxPatternSteps = 10_000_000;
+const maxPatternSteps = 20_000_000;
 /** Characters that take as long to look at as a value. */
 const charactersAVisit = 64;
 
