@@ -113,6 +113,11 @@ export interface ResourceDef<T extends KubeObject = KubeObject> {
   readonly orphansByDefault?: { readonly warning?: string };
   /** Set where the resource has several versions. */
   readonly conversion?: Conversion;
+  /**
+   * Custom resources: the version of the store at which the schema came to be what it is. Objects that were written before
+   * are brought into its form when they are read.
+   */
+  readonly schemaSince?: number;
   /** Labels that the CRD object of a non-builtin kind carries (duck types). */
   readonly crdLabels?: { readonly [key: string]: string };
   /** Fills defaults beyond the schema's `default`s and sets server-owned members. Mutates its argument. */

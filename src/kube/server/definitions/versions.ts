@@ -98,6 +98,7 @@ function makeResource(
       ? { warning: version.deprecationWarning ?? `${apiVersionOf(identity)} ${names.kind} is deprecated` }
       : {}),
     ...(conversion ? { conversion } : {}),
+    schemaSince: Number(definition.metadata.resourceVersion ?? 0),
     validate: makeValidator(raw, options),
   };
 }

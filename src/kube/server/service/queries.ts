@@ -1,5 +1,6 @@
 /** The reading half of the API service: get, list with pages, watch. */
 import type { Clock } from '../../../base/clock.ts';
+import type { KubeObject } from '../../../api/object.ts';
 import { apiVersionOf, qualifiedName, type ResourceDef } from '../../../api/resource.ts';
 import type { ObjectKey } from '../../client/client.ts';
 import type { StoredRecord } from '../../store/record.ts';
@@ -9,8 +10,8 @@ import { checkSubresource, scalePaths } from './place.ts';
 import { parseVersion, served, type Reads } from './reads.ts';
 import type { GetRequest, ListRequest, ListResult, Served, ServedEvents, WatchRequest } from './requests.ts';
 import { readScale } from './scale.ts';
-import { parseFieldSelector, parseLabelSelector } from './selectors.ts';
-import { VersionCache } from './versions.ts';
+import { parseFieldSelector, parseLabelSelector, type FieldSelector, type Matcher } from './selectors.ts';
+import { mayDiffer, VersionCache } from './versions.ts';
 import { WatchStream } from './watch.ts';
 
 /** When a resource stops being served; undefined for one that stays for good. */
@@ -68,10 +69,7 @@ export class Queries {
         ? await this.#reads.snapshotAt(def, namespace, exact)
         : await this.#reads.snapshot(def, namespace, fields?.name);
     const rest = from ? records.filter(({ key }) => key > from.key) : records;
-    const matching =
-      labels || fields
-        ? rest.filter(({ object }) => (labels?.(object) ?? true) && (fields?.matches(object) ?? true))
-        : rest;
+    const matching = await this.#matching(def, rest, labels, fields);
     const resourceVersion = String(version);
     const first = page(matching, resourceVersion, 0, limit, selective, (at) =>
       this.#snapshots.keep({ question, records: matching, resourceVersion })(at),
@@ -81,17 +79,44 @@ export class Queries {
 
   /** A page in the version that was asked for. */
   async #shown(def: ResourceDef, result: ListResult): Promise<ListResult> {
-    return def.conversion ? { ...result, records: await this.#versions.all(def, result.records) } : result;
+    return mayDiffer(def) ? { ...result, records: await this.#versions.all(def, result.records) } : result;
+  }
+
+  /** A promise only where fields have to be looked for in another version than the stored one. */
+  #matching(
+    def: ResourceDef,
+    records: readonly StoredRecord[],
+    labels: Matcher | undefined,
+    fields: FieldSelector | undefined,
+  ): readonly StoredRecord[] | Promise<readonly StoredRecord[]> {
+    const labelled = labels ? records.filter(({ object }) => labels(object)) : records;
+    if (!fields) return labelled;
+    if (!asShown(def, fields)) return labelled.filter(({ object }) => fields.matches(object));
+    const pick = (shown: readonly Served[]): readonly StoredRecord[] =>
+      labelled.filter((record, i) => fields.matches(shown[i]?.object ?? record.object));
+    const shown = this.#versions.all(def, labelled);
+    return shown instanceof Promise ? shown.then(pick) : pick(shown);
   }
 
   async watch(def: ResourceDef, request: WatchRequest = {}): Promise<ServedEvents> {
-    const stream = await this.#watch(def, request);
-    return def.conversion ? this.#versions.events(def, stream) : stream;
-  }
-
-  async #watch(def: ResourceDef, request: WatchRequest): Promise<WatchStream> {
     const fields = parseFieldSelector(request.fieldSelector, def);
     const labels = parseLabelSelector(request.labelSelector);
+    if (!mayDiffer(def)) return this.#watch(def, request, labels, fields);
+    if (!fields || !asShown(def, fields)) {
+      return this.#versions.events(def, await this.#watch(def, request, labels, fields));
+    }
+    const stream = await this.#watch(def, request, undefined, undefined);
+    const matches = (object: KubeObject): boolean => (labels?.(object) ?? true) && fields.matches(object);
+    return this.#versions.events(def, stream, matches);
+  }
+
+  /** The selectors are those that look at objects as they are stored. */
+  async #watch(
+    def: ResourceDef,
+    request: WatchRequest,
+    labels: Matcher | undefined,
+    fields: FieldSelector | undefined,
+  ): Promise<WatchStream> {
     const namespace = (def.namespaced && request.namespace) || undefined;
     const prefix = namespace && `${namespace}/`;
     const filter =
@@ -124,6 +149,11 @@ export class Queries {
       signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0],
     });
   }
+}
+
+/** Whether fields have to be looked for in objects as they are shown: each version of a custom resource has its own. */
+function asShown(def: ResourceDef, fields: FieldSelector): boolean {
+  return fields.looksInside && !def.builtin && mayDiffer(def);
 }
 
 function page(

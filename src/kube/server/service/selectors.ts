@@ -203,6 +203,8 @@ const selectableFields: { readonly [resource: string]: readonly string[] } = {
 
 export interface FieldSelector {
   readonly matches: Matcher;
+  /** Whether it asks for more than name and namespace. */
+  readonly looksInside: boolean;
   /** Set when the selector asks for exactly one `metadata.name`: a lookup instead of a scan. */
   readonly name?: string;
   /** Likewise for `metadata.namespace`. */
@@ -215,7 +217,8 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
   const tests: Matcher[] = [];
   let name: string | undefined;
   let namespace: string | undefined;
-  // Objects are looked at as they are stored.
+  let looksInside = false;
+  // Objects of built-in kinds are looked at as they are stored.
   const resource = qualifiedName(storedAs(def));
   for (const { path: given, operator, value } of parseTerms(text)) {
     const path = def.group === 'events.k8s.io' ? coreEventField(given) : given;
@@ -225,6 +228,7 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
       def.selectableFields?.includes(path) === true ||
       (def.builtin && selectableFields[resource]?.includes(path) === true);
     if (!known) throw badRequest(`field label not supported: ${path}`);
+    looksInside ||= !path.startsWith('metadata.');
     if (operator !== '!=' && path === 'metadata.name') name = value;
     if (operator !== '!=' && path === 'metadata.namespace') namespace = value;
     const read = fieldReader(resource, path);
@@ -232,6 +236,7 @@ export function parseFieldSelector(text: string | undefined, def: ResourceDef): 
   }
   return {
     matches: (object) => tests.every((test) => test(object)),
+    looksInside,
     ...(name === undefined ? {} : { name }),
     ...(namespace === undefined ? {} : { namespace }),
   };
