@@ -230,3 +230,38 @@ test('a worker that dies is replaced and serves the same routing on the same por
     await gateway.close(0);
   }
 });
+
+test('cluster-local names are served at further addresses, also by a worker that had to be started again', async () => {
+  await using app = await rawApp(answering(() => ok('hello')));
+  const worker = new URL('./crashing-worker.ts', import.meta.url);
+  const gateway = await startGateway({ public: loopback, local: loopback, log: silentLogger }, worker);
+  const channel = new BroadcastChannel('gateway-test-crash');
+  try {
+    const { port } = await gateway.listenLocal(loopback);
+    assert.notEqual(port, gateway.localAddress?.port);
+    await assert.rejects(
+      gateway.listenLocal({ ...loopback, port }),
+      (error: unknown) => error instanceof KnapsackError && error.code === 'CLI_PORT_TAKEN',
+    );
+    await gateway.apply({
+      hosts: { [HOST]: hostRule(KEY, { visibility: 'local' }) },
+      backends: { [KEY]: backendOf([app.port]) },
+    });
+    using client = new RawClient(port);
+    client.write(get());
+    await client.has('hello');
+    channel.postMessage('crash');
+    await client.until(({ closed, ended }) => closed || ended, 'the end of the connection');
+    let answers = '';
+    await eventually(() => {
+      const next = new RawClient(port);
+      next.write(get());
+      next.socket.on('close', () => (answers += next.text));
+      setTimeout(() => next[Symbol.dispose](), 200);
+      return answers.includes('hello');
+    }, 'an answer of the new worker');
+  } finally {
+    channel.close();
+    await gateway.close(0);
+  }
+});
