@@ -153,11 +153,16 @@ describe('large objects', () => {
       const body = patch.type === 'apply' ? objectOf(def, key.name, patch.body as object) : patch.body;
       return () =>
         answered(
-          api.service.patch(def, key, { ...patch, body } as PatchRequest, {
-            user,
-            dryRun: true,
-            fieldManager: 'm',
-          }),
+          api.service.patch(
+            def,
+            key,
+            { ...patch, body },
+            {
+              user,
+              dryRun: true,
+              fieldManager: 'm',
+            },
+          ),
         );
     }, n);
   }

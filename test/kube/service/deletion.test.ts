@@ -242,3 +242,26 @@ test('an object that no longer satisfies its kind can still lose its finalizer w
   await service.delete(strange, at('a'), { user });
   assert.equal((await release()).removed, true);
 });
+
+test('a collection of thousands goes in parts, all of it, and the event loop comes round in between', async (t) => {
+  const service = await api(t);
+  const count = 1700;
+  await Promise.all(
+    Array.from({ length: count }, (_, i) => service.create(widgets, 'default', widget(`w${i}`), { user })),
+  );
+  let turns = 0;
+  let running = true;
+  const turn = (): void => {
+    turns++;
+    if (running) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const dry = await service.deleteCollection(widgets, { namespace: 'default' }, { user, dryRun: true });
+  running = false;
+  assert.ok(turns >= 3, String(turns));
+  assert.equal(dry.records.length, count);
+  assert.equal((await service.list(widgets)).records.length, count);
+  const { records } = await service.deleteCollection(widgets, { namespace: 'default' }, { user });
+  assert.equal(records.length, count);
+  assert.deepEqual((await service.list(widgets)).records, []);
+});

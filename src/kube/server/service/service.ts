@@ -1,4 +1,5 @@
 /** What the API server means, without HTTP: reads, watches and writes of every registered resource by Kubernetes' rules. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../../base/clock.ts';
 import type { ResourceDef } from '../../../api/resource.ts';
 import { resourceSchema } from '../../../api/structural.ts';
@@ -44,6 +45,9 @@ export interface ApiServiceOptions {
   /** Where cluster IPs come from, `10.x.0.0/16`. Default: Kubernetes' usual range. */
   readonly serviceRange?: string;
 }
+
+/** Objects of a collection that are deleted together, as one commit: some hundredths of a second. */
+const deletedAtOnce = 500;
 
 export class ApiService {
   /** What is served now: the resources given, CustomResourceDefinitions, and what those define. */
@@ -191,8 +195,17 @@ export class ApiService {
   /** Deletes what the list selects, one by one as in Kubernetes, and gives the objects as they were. */
   async deleteCollection(def: ResourceDef, list: ListRequest, request: DeleteRequest): Promise<ListResult> {
     const found = await this.list(def, list);
+    for (let at = 0; at < found.records.length; at += deletedAtOnce) {
+      // Others are answered in between.
+      if (at > 0) await nextTurn();
+      await this.#deleteAll(def, found.records.slice(at, at + deletedAtOnce), request);
+    }
+    return found;
+  }
+
+  async #deleteAll(def: ResourceDef, records: readonly Served[], request: DeleteRequest): Promise<void> {
     const outcomes = await Promise.allSettled(
-      found.records.map(({ object }) => {
+      records.map(({ object }) => {
         const { uid } = object.metadata;
         const preconditions = { ...request.preconditions, ...(uid ? { uid } : {}) };
         return this.delete(def, objectKey(object), { ...request, preconditions });
@@ -205,7 +218,6 @@ export class ApiService {
       if (error instanceof ApiError && (error.reason === 'NotFound' || error.reason === 'Conflict')) continue;
       throw error;
     }
-    return found;
   }
 
   /** `make` gives the Scale that is wanted, from the one that the stored object shows. */
