@@ -147,7 +147,9 @@ const scenarios: Record<string, () => Promise<string[]>> = {
   },
 };
 
-const result = await scenarios[process.argv[2] ?? '']?.();
-await shell.close();
-rmSync(dir, { recursive: true });
-console.log(JSON.stringify(result));
+try {
+  console.log(JSON.stringify(await scenarios[process.argv[2] ?? '']?.()));
+} finally {
+  await shell.close();
+  rmSync(dir, { recursive: true });
+}
