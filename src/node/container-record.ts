@@ -27,7 +27,8 @@ export type ContainerState =
 export type ContainerRole = 'main' | 'init' | 'sidecar' | 'ephemeral';
 
 export interface ContainerRecord {
-  readonly spec: Container;
+  /** As the pod's object has it; its image may change. */
+  spec: Container;
   readonly role: ContainerRole;
   state: ContainerState;
   lastTerminated: Terminated | undefined;
@@ -51,6 +52,8 @@ export interface ContainerRecord {
   handle: ContainerHandle | undefined;
   /** Standard input of the running container; undefined when it has none, or an earlier agent held it. */
   input: ContainerInput | undefined;
+  /** It got another image while it ran: it starts again, whatever the pod's policy is. */
+  replaced: boolean;
   /** Set while the agent itself ends the container: why, for the log and the back-off. */
   stopping: boolean;
   stopProbes: (() => void) | undefined;
@@ -84,6 +87,7 @@ export function newRecord(
     cancelRetry: undefined,
     handle: undefined,
     input: undefined,
+    replaced: false,
     stopping: false,
     stopProbes: undefined,
   };
@@ -97,6 +101,15 @@ export function recordsOf(pod: Pod): ContainerRecord[] {
   );
   const mains = (pod.spec?.containers ?? []).map((spec) => newRecord(spec, 'main', reason));
   return [...inits, ...mains, ...ephemeralRecords(pod, [])];
+}
+
+/** The container as the pod has it now, if it got another image and has not ended for good. */
+export function changedSpec(pod: Pod, record: ContainerRecord): Container | undefined {
+  const { role, spec, state } = record;
+  if (role === 'ephemeral' || (role === 'init' && state.kind === 'terminated')) return undefined;
+  const list = role === 'main' ? pod.spec?.containers : pod.spec?.initContainers;
+  const next = list?.find(({ name }) => name === spec.name);
+  return next !== undefined && next.image !== spec.image ? next : undefined;
 }
 
 /** Records of the ephemeral containers that are not among the known ones. */

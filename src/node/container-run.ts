@@ -1,6 +1,6 @@
 /** One container of a pod: starting it, watching it, stopping it. The worker decides when. */
 import { timestamp } from '../api/object.ts';
-import type { EphemeralContainer, Pod } from '../api/pods.ts';
+import type { Container, EphemeralContainer, Pod } from '../api/pods.ts';
 import { KnapsackError, messageOf } from '../base/errors.ts';
 import { nextBackoff, noBackoff } from './backoff.ts';
 import { unknownEnd, waitingReason, type ContainerRecord, type Terminated } from './container-record.ts';
@@ -89,9 +89,24 @@ export class ContainerRun {
     });
   }
 
+  /** The pod has another image for it: while it runs it is replaced, and otherwise tried without waiting any longer. */
+  changeImage(spec: Container): void {
+    const { record } = this;
+    record.spec = spec;
+    record.backoff = noBackoff;
+    record.pullBackoff = noBackoff;
+    record.cancelRetry?.();
+    record.cancelRetry = undefined;
+    if (!record.handle || record.stopping || record.role === 'init') return;
+    record.replaced = true;
+    this.#event('Normal', 'Killing', `Container ${spec.name} definition changed, will be restarted`);
+    void this.stop((this.#context.pod().spec?.terminationGracePeriodSeconds ?? 30) * 1000);
+  }
+
   async #start(): Promise<void> {
     const { record } = this;
     const context = this.#context;
+    const given = record.spec;
     // Network and volumes are made while the image is looked up.
     const sandboxReady = context.sandbox();
     const volumesReady = context.volumes();
@@ -123,6 +138,10 @@ export class ContainerRun {
     if (room) await room;
     const leaveQueue = this.#env.starts.hold();
     if (context.leaving()) return leaveQueue();
+    if (record.spec !== given) {
+      leaveQueue();
+      return this.#start();
+    }
     this.#leaveQueue = leaveQueue;
     this.#configFailures = 0;
     record.restartCount = attempt;
@@ -176,6 +195,7 @@ export class ContainerRun {
   #running(handle: ContainerHandle, sandbox: Sandbox, startedAt: string): void {
     const { record } = this;
     record.state = { kind: 'running', startedAt };
+    record.replaced = false;
     if (record.role === 'init' || record.role === 'ephemeral') record.started = true;
     else this.#probe(handle, sandbox);
     void handle.exited.then((status) => this.#exited(handle, status, startedAt));

@@ -10,7 +10,13 @@ import { messageOf } from '../base/errors.ts';
 import { deepEqual } from '../base/json.ts';
 import type { Logger } from '../base/log.ts';
 import { adoptRun } from './adoption.ts';
-import { ephemeralRecords, recordsOf, saveRecord, type ContainerRecord } from './container-record.ts';
+import {
+  changedSpec,
+  ephemeralRecords,
+  recordsOf,
+  saveRecord,
+  type ContainerRecord,
+} from './container-record.ts';
 import { ContainerRun, type PodContext } from './container-run.ts';
 import { podDir } from './container-spec.ts';
 import type { Sandbox } from './drivers/driver.ts';
@@ -157,6 +163,10 @@ export class PodWorker implements PodContext {
     if (pod.spec?.activeDeadlineSeconds !== deadline) this.#armDeadline();
     const isRenamed = !deepEqual([labels, annotations], [pod.metadata.labels, pod.metadata.annotations]);
     if (isRenamed && showsLabels(pod)) this.refreshVolumes();
+    for (const run of this.#runs) {
+      const spec = changedSpec(pod, run.record);
+      if (spec) run.changeImage(spec);
+    }
     for (const record of ephemeralRecords(pod, this.#records)) {
       this.#records.push(record);
       this.#runs.push(new ContainerRun(record, this));

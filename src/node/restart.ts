@@ -18,7 +18,7 @@ export function planRestart(
   terminated: Terminated,
   now: number,
 ): Restart | undefined {
-  if (!decideRestart(policyOf(pod, record), terminated.exitCode)) return undefined;
+  if (!record.replaced && !decideRestart(policyOf(pod, record), terminated.exitCode)) return undefined;
   const finished = Date.parse(terminated.finishedAt ?? '');
   const ran = finished - Date.parse(terminated.startedAt ?? '');
   const { waitMs, next } = nextBackoff(record.backoff, ran);

@@ -107,7 +107,7 @@ export function phaseOf(pod: Pod, records: readonly ContainerRecord[]): Phase {
   let failed = 0;
   for (const record of records) {
     if (record.role !== 'main') continue;
-    if (record.state.kind === 'running') running++;
+    if (record.state.kind === 'running' || record.replaced) running++;
     else if (record.state.kind === 'terminated') {
       if (record.state.terminated.exitCode === 0) succeeded++;
       else failed++;

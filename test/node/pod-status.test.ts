@@ -138,3 +138,47 @@ describe('a pod on the network of this machine', { skip: ociSkipReason() ?? fals
     assert.equal(await node.logs('shared'), 'true\n');
   });
 });
+
+describe('a pod that gets another image', () => {
+  let node: TestNode;
+  before(async () => {
+    node = await startTestNode('process');
+    node.images.add('other', { Entrypoint: ['node', '-e'] }, {}, false);
+  });
+  after(() => node.close());
+
+  const change = (name: string, image: string) =>
+    node.api.client.patch(
+      pods,
+      { namespace: 'default', name },
+      { type: 'strategic', body: { spec: { containers: [{ name: 'app', image }] } } },
+    );
+
+  it('has its container replaced while it runs, whatever its policy is', async () => {
+    const args = ['setInterval(() => {}, 1000)'];
+    await node.run('swapped', {
+      restartPolicy: 'Never',
+      containers: [{ name: 'app', image: 'script', args }],
+    });
+    await node.until('swapped', 'Running', ({ status }) => status?.phase === 'Running');
+    await change('swapped', 'other');
+    const pod = await node.until('swapped', 'the other image', ({ status }) => {
+      const [app] = status?.containerStatuses ?? [];
+      return app?.image === 'other' && app.restartCount === 1 && app.state?.running !== undefined;
+    });
+    assert.equal(pod.status?.phase, 'Running');
+    assert.match(pod.status?.containerStatuses?.[0]?.imageID ?? '', /^other@/);
+  });
+
+  it('tries that one at once, without the wait that the wrong one has earned', async () => {
+    await node.run('mended', {
+      restartPolicy: 'Never',
+      containers: [{ name: 'app', image: 'wrong:1', args: ['0'] }],
+    });
+    await node.until('mended', 'ImagePullBackOff', ({ status }) => {
+      return status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ImagePullBackOff';
+    });
+    await change('mended', 'other');
+    await node.until('mended', 'Succeeded', ({ status }) => status?.phase === 'Succeeded', 8000);
+  });
+});
