@@ -19,7 +19,7 @@ interface Parts {
   /** What it says to the next ones; then it takes everything. */
   readonly refusals: string[];
   /** Resolves when the proxy's caches know of a write. */
-  settled(): Promise<void>;
+  readonly settled: () => Promise<void>;
 }
 
 async function start(t: TestContext): Promise<Parts> {
