@@ -58,6 +58,7 @@ import { FlowControl } from './kube/server/flow-control/index.ts';
 import { writeKubeconfig } from './kube/server/kubeconfig.ts';
 import { ensurePki } from './kube/server/pki.ts';
 import { podActionHandlers } from './kube/server/pod-actions/index.ts';
+import { objectProxyHandlers } from './kube/server/object-proxy/index.ts';
 import { podStreamHandlers } from './kube/server/pod-streams/index.ts';
 import { AdmissionPolicies } from './kube/server/policies/index.ts';
 import { ApiService } from './kube/server/service/service.ts';
@@ -274,6 +275,7 @@ async function start(options: PlatformOptions, closers: AsyncDisposableStack): P
       tokenSubresource(tokenRequests, clock),
       ...podActionHandlers(service, clock),
       ...podStreamHandlers(service, agent.streams),
+      ...objectProxyHandlers(service, agent.streams),
     ],
     ...options.api,
     moreHosts: podHosts(options.api.host, agent.hostAddress),

@@ -33,15 +33,17 @@ export function resolveResourcePath(
   const apiVersion = core ? rest[0] : rest.slice(0, 2).join('/');
   const parts = rest.slice(core ? 1 : 2);
   if (apiVersion === undefined || parts.length === 0) return undefined;
-  // An escaped slash would make one thing of what authorization saw as another: `/api/apps%2Fv1/…` is not the core group.
-  if (rest.some((part) => part.includes('/'))) return undefined;
-
   const own = core && parts[0] === 'namespaces' && (parts.length <= 2 || isNamespaceSubresource(parts));
   const isScoped = parts[0] === 'namespaces' && !own && parts.length >= 3;
   const namespace = isScoped ? parts[1] : undefined;
   const [plural = '', name, subresource, ...extra] = isScoped ? parts.slice(2) : parts;
+  // What follows is a path of somebody else's.
+  const isOpen = subresource === 'proxy';
+  const read = rest.slice(0, rest.length - extra.length);
+  // An escaped slash would make one thing of what authorization saw as another: `/api/apps%2Fv1/…` is not the core group.
+  if (read.some((part) => part.includes('/'))) return undefined;
   const def = catalog.resource(apiVersion, plural);
-  if (!def || extra.length > 0) return undefined;
+  if (!def || (extra.length > 0 && !isOpen)) return undefined;
   if (isScoped !== def.namespaced && (isScoped || name !== undefined)) return undefined;
   return {
     def,

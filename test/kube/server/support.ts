@@ -20,6 +20,7 @@ import { FlowControl } from '../../../src/kube/server/flow-control/index.ts';
 import { writeKubeconfig } from '../../../src/kube/server/kubeconfig.ts';
 import type { LogSource } from '../../../src/kube/server/logs.ts';
 import { ensurePki, type Pki } from '../../../src/kube/server/pki.ts';
+import { objectProxyHandlers } from '../../../src/kube/server/object-proxy/index.ts';
 import { podStreamHandlers } from '../../../src/kube/server/pod-streams/index.ts';
 import type { PodStreamSource } from '../../../src/kube/server/pod-streams/source.ts';
 import { podActionHandlers } from '../../../src/kube/server/pod-actions/index.ts';
@@ -92,6 +93,7 @@ export async function startTestServer(
       tokenSubresource(new TokenRequests(api.service, access.tokens), clock),
       ...podActionHandlers(api.service, clock),
       ...(options.streams ? podStreamHandlers(api.service, options.streams) : []),
+      ...(options.streams ? objectProxyHandlers(api.service, options.streams) : []),
     ],
     host: '127.0.0.1',
     port: 0,
