@@ -82,7 +82,7 @@ const closeGraceMs = 2000;
  * Where a wish to go on in another protocol is looked at. Elsewhere it is ignored, as it may be (RFC 9110 §7.8): otherwise
  * the body would not be read, and a deletion lose the conditions in it.
  */
-const mayUpgrade = /\/(exec|attach|log|portforward)\/*(\?|$)/;
+const mayUpgrade = /\/(exec|attach|log|portforward)\/*(\?|$)|[?&]watch=(1|t|true)(&|$)/i;
 /** Why an exchange's signal is aborted. One for all: by default each request would pay for an error with a stack. */
 const over = new Error('the exchange is over');
 
@@ -133,7 +133,8 @@ function makeListener({ pki, log }: ApiServerOptions, handler: RequestHandler): 
       requestTimeout: requestMs,
       connectionsCheckingInterval: 5000,
       maxHeaderSize: maxHeadBytes,
-      shouldUpgradeCallback: ({ url = '' }) => mayUpgrade.test(url),
+      shouldUpgradeCallback: ({ url = '', method }) =>
+        mayUpgrade.test(url) && (method === 'GET' || method === 'POST'),
     },
     (request, response) => void handler.handle(request, response),
   );

@@ -171,5 +171,6 @@ function issue(options: {
     usage,
     ...(hosts ? { hosts } : {}),
   });
-  return { cert, key: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString() };
+  // The one form that says in its first line what it holds: Java clients take anything else for RSA.
+  return { cert, key: privateKey.export({ format: 'pem', type: 'sec1' }).toString() };
 }

@@ -2,13 +2,14 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceDef } from '../../api/resource.ts';
-import type { ApiError } from '../api-error.ts';
+import { ApiError } from '../api-error.ts';
 import { notedHeaders, asApiFailure, type Exchange } from './exchange.ts';
 import type { AnswerForm } from './media-type.ts';
 import type { Presenter } from './present.ts';
 import { failureStatus } from './status.ts';
 import type { ServedEvent } from './service/requests.ts';
 import { partialMetadata, type IncludeObject } from './table.ts';
+import { sendWatchMessages, wantsWatchMessages } from './watch-messages.ts';
 import type { WriteTurns } from './write-turns.ts';
 
 /** Bytes that may wait for a reader before the stream pauses. */
@@ -88,6 +89,10 @@ export async function streamWatch(
   turns: WriteTurns,
 ): Promise<void> {
   const { response } = exchange;
+  if (wantsWatchMessages(exchange)) {
+    const lines = watchLines(await start().catch(expiredAlone), encode, turns);
+    return sendWatchMessages(exchange, lines);
+  }
   let events: AsyncIterable<ServedEvent>;
   try {
     events = await start();
@@ -110,6 +115,30 @@ export async function streamWatch(
     writer.end();
   } catch (error) {
     if (response.writable) response.end(errorLine(asApiFailure(error)));
+  }
+}
+
+/** An expired version is told in the stream; anything else is thrown. */
+function expiredAlone(error: unknown): ApiError {
+  const failure = asApiFailure(error);
+  if (failure.code !== 410) throw failure;
+  return failure;
+}
+
+/** The lines of a watch, the last of which may say why it ends. */
+async function* watchLines(
+  events: AsyncIterable<ServedEvent> | ApiError,
+  encode: (event: ServedEvent) => Buffer,
+  turns: WriteTurns,
+): AsyncIterable<Buffer> {
+  try {
+    if (events instanceof ApiError) throw events;
+    for await (const event of events) {
+      await turns.take();
+      yield encode(event);
+    }
+  } catch (error) {
+    yield Buffer.from(errorLine(asApiFailure(error)));
   }
 }
 

@@ -1,6 +1,8 @@
 /** What client libraries of other languages send and expect: requests as they leave them, answers as they read them. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
+import { WebSocket, type ClientOptions } from 'ws';
 import { assertStatus, configMap, configMaps, startTestServer, type TestServer } from './support.ts';
 
 const namespace = '/namespaces/default';
@@ -251,6 +253,65 @@ describe('client libraries of other languages', () => {
       const scale = { metadata: { name: 'other', namespace: 'default' }, spec: { replicas: 1 } };
       const misnamed = await server.call('PUT', `${deployments}/named/scale`, { body: scale });
       assertStatus(misnamed, 400, 'BadRequest', /\(other\) does not match the name on the URL \(named\)$/);
+    });
+  });
+
+  describe('a watch over WebSocket, with which fabric8 begins', () => {
+    const open = (path: string, protocols: string[] = []): WebSocket => {
+      const { ca, cert, key } = server.tls() as ClientOptions;
+      const url = `${server.server.url.replace(/^http/, 'ws')}${path}`;
+      return new WebSocket(url, protocols, { ca, cert, key, origin: server.server.url });
+    };
+    /** All messages, and the code of the end. */
+    const all = async (socket: WebSocket): Promise<[string[], number]> => {
+      const read: string[] = [];
+      socket.on('message', (message: Buffer, isBinary) => {
+        assert.equal(isBinary, false);
+        const { type, object } = JSON.parse(message.toString()) as {
+          type: string;
+          object: Answer & { code?: number };
+        };
+        read.push(`${type} ${object.metadata.name ?? object.code}`);
+      });
+      const [code] = (await once(socket, 'close')) as [number];
+      return [read, code];
+    };
+
+    it('tells of every event in a message, and closes when its time is over', async () => {
+      const path = `${configMaps}?labelSelector=sock%3Dyes&allowWatchBookmarks=false`;
+      await ok('POST', configMaps, {
+        ...configMap('before', {}),
+        metadata: { name: 'before', labels: { sock: 'yes' } },
+      });
+      const socket = open(`${path}&watch=true&timeoutSeconds=2`);
+      const events = all(socket);
+      await once(socket, 'open');
+      await ok('DELETE', `${configMaps}/before`);
+      assert.deepEqual(await events, [['ADDED before', 'DELETED before'], 1000]);
+    });
+
+    it('may be of a protocol of any name, and ends with its client', async () => {
+      const socket = open(`${configMaps}?watch=1`, ['some.client']);
+      await once(socket, 'open');
+      assert.equal(socket.protocol, 'some.client');
+      socket.close(1000);
+      assert.equal(((await once(socket, 'close')) as [number])[0], 1000);
+    });
+
+    it('tells in a message that its version is too old, and other faults in words of HTTP', async () => {
+      server.api.store.table('secrets').floor = 5;
+      const gone = open('/api/v1/namespaces/default/secrets?watch=1&resourceVersion=2');
+      assert.deepEqual(await all(gone), [['ERROR 410'], 1000]);
+      await assert.rejects(once(open(`${configMaps}?watch=1&resourceVersion=x`), 'open'), /400/);
+      await assert.rejects(once(open('/api/v1/nothing?watch=1'), 'open'), /404/);
+    });
+
+    it('is a plain one for who wants another protocol', async () => {
+      const reply = await server.call('GET', `${configMaps}?watch=1&timeoutSeconds=1`, {
+        headers: { connection: 'Upgrade', upgrade: 'h2c' },
+      });
+      assert.equal(reply.status, 200);
+      assert.match(reply.body.toString(), /^\{"type":"ADDED"/);
     });
   });
 

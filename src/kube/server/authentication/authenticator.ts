@@ -47,7 +47,8 @@ export class RequestAuthenticator implements Authenticator {
   }
 }
 
-const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
+/** What a subprotocol of a WebSocket begins with that carries a token. */
+export const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
 
 /** Browsers cannot send other headers with a WebSocket: a token comes as one of its subprotocols. */
 function webSocketToken({ headers }: IncomingMessage): string | undefined {
