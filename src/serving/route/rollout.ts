@@ -115,9 +115,12 @@ function nextState(
   };
 }
 
-/** What the route served for the configuration before: its status says. */
+/**
+ * What the route served for the configuration before: its status says. The newest counts: right after a rollout the status
+ * that is known may still be that of its last step.
+ */
 function servedNow(route: Route, target: RevisionTarget): { revisionName: string; percent: number }[] {
-  const last = route.status?.traffic?.find(
+  const last = route.status?.traffic?.findLast(
     ({ latestRevision, tag = '', revisionName }) => latestRevision && tag === target.tag && revisionName,
   );
   return last?.revisionName ? [{ revisionName: last.revisionName, percent: target.percent }] : [];

@@ -75,6 +75,21 @@ describe('stepRollout', () => {
     assert.ok(now - start <= 11_000, `${now - start} ms`);
   });
 
+  test('does not begin anew while the route still tells of the last step', () => {
+    const route = makeRoute('10s', 'a');
+    route.status = {
+      traffic: [
+        { revisionName: 'a', latestRevision: true, percent: 14 },
+        { revisionName: 'b', latestRevision: true, percent: 86 },
+      ],
+    };
+    const done = served(route, latest('b'));
+    const same = stepRollout(route, latest('b'), done, defaultServingConfig, start);
+    assert.deepEqual([shares(same.traffic), same.inProgress], [['b 100'], false]);
+    const newer = stepRollout(route, latest('c'), done, defaultServingConfig, start);
+    assert.deepEqual(shares(newer.traffic), ['b 99', 'c 1']);
+  });
+
   test('a newer revision takes over from the one that is being rolled out', () => {
     const route = makeRoute('60s', 'a');
     const first = stepRollout(route, latest('b'), served(route, latest('a')), defaultServingConfig, start);
