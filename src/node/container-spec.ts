@@ -128,6 +128,7 @@ export async function makeContainerSpec(
     stdin: await inputOf(sandbox.spec.dir, container, attempt),
     tty: container.tty ?? false,
     sharesProcessesOf: parts.sharesProcessesOf,
+    sharesWithHost: { processes: pod.spec?.hostPID ?? false, ipc: pod.spec?.hostIPC ?? false },
     terminationMessage: {
       source: emptyFile(messageFile(sandbox.spec.dir, container, attempt)),
       destination: container.terminationMessagePath ?? defaultMessagePath,

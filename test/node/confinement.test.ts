@@ -24,6 +24,7 @@ const plain: ContainerSpec = {
   logPath: '/log',
   stdin: undefined,
   sharesProcessesOf: undefined,
+  sharesWithHost: { processes: false, ipc: false },
   sysctls: {},
   tty: false,
   terminationMessage: { source: '/message', destination: '/dev/termination-log' },

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { events } from '../../src/api/kubernetes/events.ts';
 import { pods } from '../../src/api/kubernetes/pods.ts';
@@ -136,6 +137,44 @@ describe('a pod on the network of this machine', { skip: ociSkipReason() ?? fals
     const pod = await node.until('shared', 'Succeeded', ({ status }) => status?.phase === 'Succeeded');
     assert.equal(pod.status?.podIP, pod.status?.hostIP);
     assert.equal(await node.logs('shared'), 'true\n');
+  });
+});
+
+describe('a pod that shares with this machine', { skip: ociSkipReason() ?? false }, () => {
+  let node: TestNode;
+  before(async () => {
+    node = await startTestNode('oci');
+  });
+  after(() => node.close());
+
+  const look = (name: string, more: object) =>
+    node.run(name, {
+      restartPolicy: 'Never',
+      ...more,
+      containers: [
+        {
+          name: 'app',
+          image: 'script',
+          args: [
+            `const fs = require('fs');
+            const sees = (pid) => { try { return fs.readFileSync('/proc/' + pid + '/cmdline', 'utf8'); } catch { return ''; } };
+            console.log(JSON.stringify([sees(${process.pid}), fs.readlinkSync('/proc/self/ns/ipc')]))`,
+          ],
+        },
+      ],
+    });
+  const seen = async (name: string): Promise<[string, string]> => {
+    await node.until(name, 'Succeeded', ({ status }) => status?.phase === 'Succeeded');
+    return JSON.parse(await node.logs(name)) as [string, string];
+  };
+
+  it('sees its processes and its memory where it asks for that, and else its own', async () => {
+    await Promise.all([look('host', { hostPID: true, hostIPC: true }), look('own', {})]);
+    const mine = [readFileSync('/proc/self/cmdline', 'utf8'), readlinkSync('/proc/self/ns/ipc')];
+    assert.deepEqual(await seen('host'), mine);
+    const [process, ipc] = await seen('own');
+    assert.notEqual(process, mine[0]);
+    assert.notEqual(ipc, mine[1]);
   });
 });
 

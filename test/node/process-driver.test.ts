@@ -85,6 +85,7 @@ for (const way of ['shell', 'spawn'] as const) {
         stdin: undefined,
         tty: false,
         sharesProcessesOf: undefined,
+        sharesWithHost: { processes: false, ipc: false },
         terminationMessage: { source: join(root, 'message'), destination: '/dev/termination-log' },
         ...more,
       };

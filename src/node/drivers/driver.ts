@@ -109,6 +109,8 @@ export interface ContainerSpec {
   readonly stdin: string | undefined;
   /** A process of this machine whose processes are seen, instead of the container's own alone. */
   readonly sharesProcessesOf: number | undefined;
+  /** What it shares with this machine: its processes, and its System V memory and queues. */
+  readonly sharesWithHost: { readonly processes: boolean; readonly ipc: boolean };
   /** Standard input, output and error are a terminal; it is fed from `stdin` and logged to `logPath`. */
   readonly tty: boolean;
   /** Files mounted into the container that the agent fills (the termination message). */

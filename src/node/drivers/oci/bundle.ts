@@ -70,7 +70,9 @@ const baseMounts = [
 
 export function makeBundle(input: BundleInput): object {
   const { spec } = input;
-  const sharedPid = spec.sharesProcessesOf;
+  const { sharesProcessesOf: sharedPid, sharesWithHost } = spec;
+  const processes =
+    sharedPid === undefined ? { type: 'pid' } : { type: 'pid', path: `/proc/${sharedPid}/ns/pid` };
   const user = spec.user ?? { uid: 0, gid: 0, groups: [] };
   const capabilities = capabilitiesOf(spec);
   const effective = user.uid === 0 ? capabilities : [];
@@ -92,8 +94,8 @@ export function makeBundle(input: BundleInput): object {
     mounts: mountsOf(input),
     linux: {
       namespaces: [
-        sharedPid === undefined ? { type: 'pid' } : { type: 'pid', path: `/proc/${sharedPid}/ns/pid` },
-        { type: 'ipc' },
+        ...(sharesWithHost.processes ? [] : [processes]),
+        ...(sharesWithHost.ipc ? [] : [{ type: 'ipc' }]),
         { type: 'uts' },
         { type: 'mount' },
         { type: 'cgroup' },
