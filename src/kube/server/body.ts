@@ -4,10 +4,10 @@ import type { IncomingMessage } from 'node:http';
 import { messageOf } from '../../base/errors.ts';
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
-import { countMembers, inspectJson, repeatedMembers } from './json-text.ts';
+import { countMembers, inspectJson, memberPositions, repeatedMembers } from './json-text.ts';
 import { parseMediaType } from './media-type.ts';
 import { decodeKubernetesProtobuf } from './protobuf.ts';
-import type { PatchRequest } from './service/requests.ts';
+import type { BodyFaults, PatchRequest } from './service/requests.ts';
 import type { YamlThread } from './yaml/thread.ts';
 
 /** As kube-apiserver. */
@@ -50,6 +50,12 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
 const jsonTypes = ['application/json', 'application/yaml'];
 const builtinTypes = [...jsonTypes, 'application/vnd.kubernetes.protobuf'];
 
+/** Faults that a decoder adds to. */
+export interface FoundFaults extends BodyFaults {
+  readonly texts: string[];
+  inOrder?: NonNullable<BodyFaults['inOrder']>;
+}
+
 /**
  * An object in a body, as JSON. `def` is the resource that the path names. `faults`, when given, gets what only a strict
  * decoder minds. Throws 400 and 415, and what {@link YamlThread.decode} throws.
@@ -59,13 +65,13 @@ export async function decodeObject(
   body: Buffer,
   contentType: string | undefined,
   def: ResourceDef,
-  faults?: string[],
+  faults?: FoundFaults,
 ): Promise<unknown> {
   const type = contentType ? parseMediaType(contentType)?.type : 'application/json';
   const accepted = def.builtin ? builtinTypes : jsonTypes;
   if (type === undefined || !accepted.includes(type)) throw unknownFormat(accepted);
   try {
-    if (type === 'application/json') return parseJson(body, faults);
+    if (type === 'application/json') return parseJson(body, faults, def.builtin);
     return type === 'application/yaml' ? await parseYaml(yaml, body, faults) : decodeKubernetesProtobuf(body);
   } catch (error) {
     if (error instanceof ApiError) throw error;
@@ -104,7 +110,7 @@ export async function decodePatch(
   body: Buffer,
   contentType: string | undefined,
   def: ResourceDef,
-  faults?: string[],
+  faults?: FoundFaults,
 ): Promise<PatchRequest> {
   const accepted = Object.keys(patchTypes).filter((type) => def.builtin || patchTypes[type] !== 'strategic');
   const media = contentType === undefined ? undefined : parseMediaType(contentType)?.type;
@@ -139,15 +145,32 @@ function unrecognized(kind: string, body: Buffer, type: string, error: unknown):
   );
 }
 
-function parseJson(body: Buffer, faults: string[] | undefined): unknown {
+/**
+ * `typed`: Kubernetes decodes the body into a type, and so meets repeated and unknown members in one pass. Elsewhere it
+ * tells the repeated ones first.
+ */
+function parseJson(body: Buffer, faults: FoundFaults | undefined, typed = false): unknown {
   checkUtf8(body);
   const text = body.toString();
   const { members } = inspectJson(body);
   const value = JSON.parse(text) as unknown;
   if (faults && members !== countMembers(value)) {
-    faults.push(...repeatedMembers(text).map((path) => `duplicate field ${JSON.stringify(path)}`));
+    faults.texts.push(...repeatedMembers(text).map(duplicateField));
+    if (typed) faults.inOrder = (found) => inOrderOf(text, found);
   }
   return value;
+}
+
+const duplicateField = (path: string): string => `duplicate field ${JSON.stringify(path)}`;
+const unknownField = (path: string): string => `unknown field ${JSON.stringify(path)}`;
+
+function inOrderOf(text: string, faults: readonly string[]): readonly string[] {
+  const { first, repeated } = memberPositions(text);
+  const positions = new Map<string, number>();
+  for (const [path, position] of first) positions.set(unknownField(path), position);
+  for (const [path, position] of repeated) positions.set(duplicateField(path), position);
+  const positionOf = (fault: string): number => positions.get(fault) ?? positions.size;
+  return [...faults].sort((a, b) => positionOf(a) - positionOf(b));
 }
 
 function checkUtf8(body: Buffer): void {
@@ -155,12 +178,16 @@ function checkUtf8(body: Buffer): void {
 }
 
 /** JSON is YAML, too, and what nearly every client sends to be applied: its own parser is many times quicker. */
-async function parseApplied(yaml: YamlThread, body: Buffer, faults: string[] | undefined): Promise<unknown> {
+async function parseApplied(
+  yaml: YamlThread,
+  body: Buffer,
+  faults: FoundFaults | undefined,
+): Promise<unknown> {
   if (body[0] === openingBrace) {
     try {
-      const repeated: string[] = [];
+      const repeated: FoundFaults = { texts: [] };
       const value = parseJson(body, repeated);
-      if (repeated.length === 0) return value;
+      if (repeated.texts.length === 0) return value;
     } catch {
       // YAML in flow style, or a fault: either is for the other parser to tell.
     }
@@ -170,9 +197,9 @@ async function parseApplied(yaml: YamlThread, body: Buffer, faults: string[] | u
 
 const openingBrace = 0x7b;
 
-async function parseYaml(yaml: YamlThread, body: Buffer, faults: string[] | undefined): Promise<unknown> {
+async function parseYaml(yaml: YamlThread, body: Buffer, faults: FoundFaults | undefined): Promise<unknown> {
   checkUtf8(body);
   const { value, faults: found } = await yaml.decode(body);
-  faults?.push(...found);
+  faults?.texts.push(...found);
   return value;
 }

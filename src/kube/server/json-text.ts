@@ -83,13 +83,11 @@ interface Frame {
 
 const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
-/** Paths of members that repeat in valid JSON, as Kubernetes' strict decoder names them: `metadata.labels.a`. */
-export function repeatedMembers(text: string): string[] {
-  const found = new Set<string>();
+/** The members of valid JSON by their paths (`spec.containers[0].name`), in the order of the text. */
+function* membersOf(text: string): Generator<{ readonly path: string; readonly isRepeated: boolean }> {
   const frames: Frame[] = [];
   let path = '';
   let last = '';
-  let length = 0;
   for (const [part] of text.matchAll(token)) {
     const top = frames.at(-1);
     switch (part) {
@@ -108,17 +106,44 @@ export function repeatedMembers(text: string): string[] {
       case ':': {
         const name = JSON.parse(last) as string;
         path = top?.path ? `${top.path}.${name}` : name;
-        if (top?.seen?.has(name) && !found.has(path)) {
-          found.add(path);
-          length += path.length;
-        }
+        yield { path, isRepeated: top?.seen?.has(name) === true };
         top?.seen?.add(name);
         break;
       }
       default:
         last = part;
     }
+  }
+}
+
+/** Paths of members that repeat in valid JSON, as Kubernetes' strict decoder names them: `metadata.labels.a`. */
+export function repeatedMembers(text: string): string[] {
+  const found = new Set<string>();
+  let length = 0;
+  for (const { path, isRepeated } of membersOf(text)) {
+    if (!isRepeated || found.has(path)) continue;
+    found.add(path);
+    length += path.length;
     if (found.size >= maxFaults || length > maxPaths) break;
   }
   return [...found];
+}
+
+/**
+ * Where members come first in valid JSON, and where those that repeat do so first, by the paths of both: as numbers that
+ * can be compared with each other.
+ */
+export function memberPositions(text: string): {
+  readonly first: ReadonlyMap<string, number>;
+  readonly repeated: ReadonlyMap<string, number>;
+} {
+  const first = new Map<string, number>();
+  const repeated = new Map<string, number>();
+  let position = 0;
+  for (const { path, isRepeated } of membersOf(text)) {
+    const positions = isRepeated ? repeated : first;
+    if (!positions.has(path)) positions.set(path, position);
+    position++;
+  }
+  return { first, repeated };
 }

@@ -2,7 +2,14 @@
 import type { ResourceDef } from '../../api/resource.ts';
 import { ApiError } from '../api-error.ts';
 import type { ObjectKey } from '../client/client.ts';
-import { decodeDeleteOptions, decodeObject, decodePatch, isApply, readBody } from './body.ts';
+import {
+  decodeDeleteOptions,
+  decodeObject,
+  decodePatch,
+  isApply,
+  readBody,
+  type FoundFaults,
+} from './body.ts';
 import type { ApiCatalog } from './catalog.ts';
 import { send, sendDocument, sendPageNotFound, type Exchange } from './exchange.ts';
 import type { ReadService } from './generated-objects.ts';
@@ -174,7 +181,12 @@ export class ResourceApi {
   #watch(target: Target, request: ReturnType<typeof watchOptions>): Promise<void> {
     const { def, query, signal } = target;
     const encode = eventEncoder(this.#presenter, def, answerForm(target), includeObject(query));
-    return streamWatch(target, () => this.#reader(def).watch(def, { ...request, signal }), encode, this.#turns);
+    return streamWatch(
+      target,
+      () => this.#reader(def).watch(def, { ...request, signal }),
+      encode,
+      this.#turns,
+    );
   }
 
   async #log(exchange: Exchange, path: ResourcePath): Promise<void> {
@@ -231,7 +243,7 @@ export class ResourceApi {
     const bodyFaults = faultsFor(options);
     const type = request.headers['content-type'];
     const patch = await decodePatch(target.yaml, await readBody(request), type, def, bodyFaults);
-    const [fault] = bodyFaults ?? [];
+    const [fault] = bodyFaults?.texts ?? [];
     if (patch.type === 'apply' && fault !== undefined && options.fieldValidation === 'Strict') {
       throw new ApiError('BadRequest', `error strict decoding YAML: error converting YAML to JSON: ${fault}`);
     }
@@ -273,12 +285,12 @@ export class ResourceApi {
 }
 
 /** Where a decoder puts what only strict decoding minds; undefined when nobody asks. */
-function faultsFor(options: WriteRequest): string[] | undefined {
-  return options.fieldValidation === 'Ignore' ? undefined : [];
+function faultsFor(options: WriteRequest): FoundFaults | undefined {
+  return options.fieldValidation === 'Ignore' ? undefined : { texts: [] };
 }
 
-function withFaults(options: WriteRequest, bodyFaults: readonly string[] | undefined): WriteRequest {
-  return bodyFaults?.length ? { ...options, bodyFaults } : options;
+function withFaults(options: WriteRequest, bodyFaults: FoundFaults | undefined): WriteRequest {
+  return bodyFaults?.texts.length ? { ...options, bodyFaults } : options;
 }
 
 function answerForm(exchange: Exchange): AnswerForm {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { resources } from '../../../src/api/registry.ts';
+import { defineResource } from '../../../src/api/resource.ts';
 import { ApiCatalog, compareVersions } from '../../../src/kube/server/catalog.ts';
 import { makeOpenApiV2, makeOpenApiV3 } from '../../../src/kube/server/openapi/documents.ts';
 import { encodeOpenApiV2 } from '../../../src/kube/server/openapi/gnostic.ts';
@@ -81,6 +82,38 @@ describe('OpenAPI', () => {
       });
     }
   }
+
+  it('v2 says nothing of the members of a custom resource that may have any, or kubectl would refuse them', () => {
+    const open = defineResource({
+      group: 'test.example.dev',
+      version: 'v1',
+      kind: 'Open',
+      plural: 'opens',
+      namespaced: true,
+      builtin: false,
+      columns: [],
+      schema: {
+        type: 'object',
+        description: 'Anything.',
+        properties: { spec: { type: 'object' } },
+        'x-kubernetes-preserve-unknown-fields': true,
+      },
+    });
+    const served = new ApiCatalog([open]);
+    const name = 'dev.example.test.v1.Open';
+    const { definitions } = makeOpenApiV2(served, 'v1.33.0') as unknown as Document;
+    const groupVersionKind = [{ group: 'test.example.dev', version: 'v1', kind: 'Open' }];
+    assert.deepEqual(definitions?.[name], {
+      type: 'object',
+      'x-kubernetes-group-version-kind': groupVersionKind,
+    });
+    const groupVersion = served.groups[0]?.versions[0];
+    assert.ok(groupVersion);
+    const v3 = makeOpenApiV3(served, groupVersion, 'v1.33.0') as unknown as Document;
+    const shown = v3.components?.schemas[name] as { properties: object; description: string };
+    assert.equal(shown.description, 'Anything.');
+    assert.deepEqual(Object.keys(shown.properties), ['spec', 'apiVersion', 'kind', 'metadata']);
+  });
 
   it('tells kubectl apply of fieldValidation and of the patches that a kind takes', () => {
     const apps = catalog.groupVersion('apps', 'v1');

@@ -58,6 +58,16 @@ describe('over HTTP', () => {
   const configMap = (name: string, more: string): string =>
     `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"${name}","labels":{"a":"1","a":"2"}},${more}}`;
 
+  it('duplicates and unknown members are told in the order of the body, as a decoder of types meets them', async () => {
+    const more = '"first":1,"data":{},"second":{"x":1},"data":{"x":"y"},"third":1';
+    const reply = await post(configMap('order', more), '?fieldValidation=Strict');
+    const fields = ['metadata.labels.a', 'first', 'second', 'data', 'third'];
+    const kinds = ['duplicate', 'unknown', 'unknown', 'duplicate', 'unknown'];
+    const told = fields.map((field, i) => `${kinds[i]} field ${JSON.stringify(field)}`).join(', ');
+    const { message } = reply.json<{ message: string }>();
+    assert.ok(message.endsWith(`strict decoding error: ${told}`), message);
+  });
+
   it('duplicates are refused, warned about, or taken, as asked', async () => {
     const strict = await post(configMap('strict', '"data":{},"data":{"x":"y"}'), '?fieldValidation=Strict');
     assert.equal(strict.status, 400);

@@ -285,27 +285,32 @@ class RuleRun {
         this.#report(rule, schema, self, path, computed ?? messageOf(rule.rule));
       }
     } catch (error) {
-      this.#failed(rule, schema, self, path, error);
+      this.#failed(rule, schema, self, path, error, given < ruleBudget);
     } finally {
       this.#left -= given - Math.max(0, budget.left);
     }
   }
 
-  #failed(rule: CompiledRule, schema: Schema, self: unknown, path: string, error: unknown): void {
+  /** `isLast`: what was left for the object was less than what one rule may spend. */
+  #failed(
+    rule: CompiledRule,
+    schema: Schema,
+    self: unknown,
+    path: string,
+    error: unknown,
+    isLast: boolean,
+  ): void {
+    const words = rule.rule.message ?? rule.rule.rule;
     if (error instanceof BudgetError) {
       this.#stopped = true;
-      const detail = `validation failed due to running out of cost budget, no further validation rules will be run: ${messageOf(rule.rule)}`;
+      const detail = isLast
+        ? 'validation failed due to running out of cost budget, no further validation rules will be run'
+        : `'${error.message}': no further validation rules will be run due to call cost exceeds limit for rule: ${words}`;
       this.#report(rule, schema, self, path, detail);
       return;
     }
     if (!(error instanceof CelEvaluationError)) throw error;
-    this.#report(
-      rule,
-      schema,
-      self,
-      path,
-      `${error.message} evaluating rule: ${rule.rule.message ?? rule.rule.rule}`,
-    );
+    this.#report(rule, schema, self, path, `${error.message} evaluating rule: ${words}`);
   }
 
   #report({ rule }: CompiledRule, schema: Schema, self: unknown, path: string, detail: string): void {

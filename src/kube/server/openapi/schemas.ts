@@ -152,21 +152,26 @@ export function addResource(definitions: Definitions, def: ResourceDef): void {
   const type = def.schema.$ref;
   const own: Schema = type ? described(type, kubernetesSchema(type)) : def.schema;
   const body = definitions.schema(own);
+  const groupVersionKind = [{ group: def.group, version: def.version, kind: def.kind }];
   const meta: Schema = {
     $ref: objectMetaType,
-    description: 'Names, labels and bookkeeping that every object has.',
+    description: "Standard object's metadata: names, labels and bookkeeping that every object has.",
   };
-  definitions.schemas[name] = {
-    ...body,
-    type: 'object',
-    ...(def.schema.description ? { description: def.schema.description } : {}),
-    properties: {
-      ...(body['properties'] as Doc | undefined),
-      ...typeMembers,
-      metadata: definitions.schema(meta),
-    },
-    'x-kubernetes-group-version-kind': [{ group: def.group, version: def.version, kind: def.kind }],
-  };
+  definitions.schemas[name] =
+    definitions.dialect === 'v2' && !def.builtin && own['x-kubernetes-preserve-unknown-fields']
+      ? // Were members named, clients that check by this document would refuse all others.
+        { type: 'object', 'x-kubernetes-group-version-kind': groupVersionKind }
+      : {
+          ...body,
+          type: 'object',
+          ...(def.schema.description ? { description: def.schema.description } : {}),
+          properties: {
+            ...(body['properties'] as Doc | undefined),
+            ...typeMembers,
+            metadata: definitions.schema(meta),
+          },
+          'x-kubernetes-group-version-kind': groupVersionKind,
+        };
   definitions.schemas[`${name}List`] = {
     type: 'object',
     description: `A list of ${def.kind} objects.`,
@@ -186,7 +191,7 @@ export function addResource(definitions: Definitions, def: ResourceDef): void {
 const typeMembers = {
   apiVersion: {
     type: 'string',
-    description: 'The group and version of the schema that this object is written in.',
+    description: 'APIVersion defines the group and version of the schema that this object is written in.',
   },
   kind: { type: 'string', description: 'The kind of object, in CamelCase.' },
 };

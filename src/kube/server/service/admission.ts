@@ -14,6 +14,7 @@ import { ApiError } from '../../api-error.ts';
 import { badRequest, firstOf, invalid } from './errors.ts';
 import { metadataIssues } from './metadata.ts';
 import { isUnsafeKey } from './patch/merge.ts';
+import type { BodyFaults } from './requests.ts';
 import { sameIntent } from './writes.ts';
 
 /** Deeper than any Kubernetes object; keeps recursive walks off the end of the stack. */
@@ -117,11 +118,13 @@ export function applySchema(
   def: ResourceDef,
   object: KubeObject,
   fieldValidation: FieldValidation,
-  bodyFaults: readonly string[] = [],
+  bodyFaults: BodyFaults = { texts: [] },
 ): string[] {
   const schema = resourceSchema(def);
   const unknown = prune(schema, object).map((path) => `unknown field ${JSON.stringify(path)}`);
-  const strict = [...bodyFaults, ...unknown];
+  const { texts, inOrder } = bodyFaults;
+  const found = [...texts, ...unknown];
+  const strict = inOrder && texts.length > 0 && unknown.length > 0 ? [...inOrder(found)] : found;
   if (strict.length > 0 && fieldValidation === 'Strict') {
     const told = firstOf(strict, (count) => `and ${count} more`);
     throw badRequest(cannotHandle(def, `strict decoding error: ${told.join(', ')}`));

@@ -72,13 +72,21 @@ export interface Requester {
   readonly annotate?: (key: string, value: string) => void;
 }
 
+/** What only strict decoding minds in a body. */
+export interface BodyFaults {
+  /** `duplicate field "spec.replicas"`. */
+  readonly texts: readonly string[];
+  /** Puts these and others that are found in the object (`unknown field "spec.x"`) into the order of the body. */
+  readonly inOrder?: (faults: readonly string[]) => readonly string[];
+}
+
 export interface WriteRequest extends Requester {
   readonly subresource?: ObjectSubresource;
   readonly dryRun?: boolean;
   /** What to do about unknown fields. Default Warn. */
   readonly fieldValidation?: 'Strict' | 'Warn' | 'Ignore';
-  /** What the body had that only strict decoding minds: `duplicate field "spec.replicas"`. */
-  readonly bodyFaults?: readonly string[];
+  /** What the body had that only strict decoding minds. */
+  readonly bodyFaults?: BodyFaults;
   /** Who the written fields belong to. Default: made from `userAgent`. */
   readonly fieldManager?: string;
   readonly userAgent?: string;

@@ -105,8 +105,6 @@ export class Writer {
       const claimed = takeManagedFields(object);
       placeInNamespace(def, object, namespace);
       const meta = object.metadata;
-      if (meta.resourceVersion)
-        throw badRequest('resourceVersion should not be set on objects to be created');
       const warnings = applySchema(def, object, request.fieldValidation ?? 'Warn', request.bodyFaults);
       const refusal = this.#namespaceRefusal(def, object);
       if (refusal) return refusal;
@@ -150,6 +148,9 @@ export class Writer {
       const asked = Boolean(mutated ?? verdict) || kept instanceof Promise;
       const late = asked ? this.#namespaceRefusal(def, object) : undefined;
       if (late) return late;
+      // Not before admission has had its say, as in Kubernetes.
+      if (meta.resourceVersion)
+        throw badRequest('resourceVersion should not be set on objects to be created');
       const key = keyIn(def, object.metadata);
       if (table.get(key)) return this.#reads.refuse(table, alreadyExists(def, object.metadata.name));
       this.#admission.validateInProcess(def, object, pending, request);

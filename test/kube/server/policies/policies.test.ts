@@ -105,6 +105,19 @@ describe('ValidatingAdmissionPolicies', () => {
       );
     });
 
+    it('is told before a resourceVersion that must not be there', async () => {
+      await enforce(api, 'first', rule('false', { message: 'the rule comes first' }));
+      const versioned = configMap('x', {}, { resourceVersion: '1' });
+      await refused(api.service.create(configMaps, 'default', versioned, { user }), 'the rule comes first');
+      await relax(api);
+      await refused(
+        api.service.create(configMaps, 'default', versioned, { user }),
+        'resourceVersion should not be set on objects to be created',
+        400,
+        'BadRequest',
+      );
+    });
+
     it('is looked at in a dry run too, and on updates and deletions', async () => {
       await create('kept', { a: '1' });
       await enforce(
