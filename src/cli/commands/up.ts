@@ -20,7 +20,6 @@ import {
   unusable,
   writeRunFile,
   type PlatformInfo,
-  type Running,
 } from '../data-dir.ts';
 import { describeFailure, notifyParent, runDetached } from '../detach.ts';
 import { deployHello } from '../hello.ts';
@@ -133,17 +132,21 @@ const startingTimeoutMs = 10_000;
 async function tellWhoWon(data: string, error: unknown): Promise<unknown> {
   if (!(error instanceof KnapsackError) || error.code !== 'STORE_IN_USE') return error;
   try {
-    await refuseSecond(data);
+    await refuseSecond(data, 'certain');
     return error;
   } catch (clearer) {
     return clearer;
   }
 }
 
-async function refuseSecond(data: string): Promise<void> {
+/** `certain`: somebody holds the store, and has perhaps not come to say who yet. */
+async function refuseSecond(data: string, other: 'possible' | 'certain' = 'possible'): Promise<void> {
   const deadline = Date.now() + startingTimeoutMs;
-  let running: Running | undefined;
-  while ((running = readRunning(data)) && !running.info && Date.now() < deadline) await delay(20);
+  let running = readRunning(data);
+  while (!running?.info && (running || other === 'certain') && Date.now() < deadline) {
+    await delay(20);
+    running = readRunning(data);
+  }
   if (!running) return;
   const { pid, info } = running;
   const who = info ? `Knapsack ${info.version} already runs` : 'A Knapsack is already starting';
