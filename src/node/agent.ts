@@ -232,6 +232,7 @@ class Agent implements NodeAgent {
       informers.for(nodes).onChange(({ type, object }) => {
         if (object.metadata.name !== nodeName || type === 'deleted') return;
         this.#node = object;
+        this.#keeper.follow(object);
         this.#admitWaiting();
       }),
       this.#claims.onChange(() => this.#admitWaiting()),

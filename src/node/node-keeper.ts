@@ -4,10 +4,10 @@ import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { leases } from '../api/kubernetes/leases.ts';
 import { nodes, type Node } from '../api/kubernetes/nodes.ts';
-import { isAlreadyExists, isNotFound } from '../kube/api-error.ts';
+import { isAlreadyExists, isConflict, isNotFound } from '../kube/api-error.ts';
 import type { Client } from '../kube/client/client.ts';
 import { hasTurned, makeConditions, type Headroom, type NodeCondition } from './node-conditions.ts';
-import { makeNode, type Machine } from './node-object.ts';
+import { extendedAllocatable, makeNode, type Machine } from './node-object.ts';
 
 /**
  * Half as often as a kubelet: each renewal is a durable write, and on one machine nothing waits for it. The lease is as
@@ -67,6 +67,23 @@ export class NodeKeeper {
     this.#repeat(0, renewMs, () => this.#renew(), 'node lease not renewed');
     this.#repeat(lookMs, lookMs, () => this.#look(), 'node status not written');
     return node;
+  }
+
+  /** The Node has changed: pods may have what others advertise in its capacity. */
+  follow(node: Node): void {
+    const allocatable = extendedAllocatable(node);
+    if (!allocatable) return;
+    const { client, log } = this.#options;
+    const body = { metadata: { resourceVersion: node.metadata.resourceVersion }, status: { allocatable } };
+    this.#beat = this.#beat.then(async () => {
+      try {
+        const key = { name: this.#machine.name };
+        await client.patch(nodes, key, { type: 'merge', body }, { subresource: 'status' });
+      } catch (error) {
+        // One that has changed again comes here again.
+        if (!isConflict(error)) log.warn({ error: messageOf(error) }, 'node status not written');
+      }
+    });
   }
 
   /** One run after the other, the next timed when the last has begun. */

@@ -124,3 +124,19 @@ function makeNodeStatus(machine: Machine, runtimeVersion: string): NodeStatus {
     },
   };
 }
+
+/**
+ * What a node's allocatable has to say of resources that others advertise in its capacity (kubelet `MachineInfo`): as much
+ * as there is, and nothing of what is there no more. A merge patch; undefined when it says so.
+ */
+export function extendedAllocatable({ status }: Node): { [name: string]: string | null } | undefined {
+  const { capacity = {}, allocatable = {} } = status ?? {};
+  const changes: { [name: string]: string | null } = {};
+  for (const [name, amount] of Object.entries(capacity)) {
+    if (name.includes('/') && allocatable[name] !== amount) changes[name] = amount;
+  }
+  for (const name of Object.keys(allocatable)) {
+    if (name.includes('/') && capacity[name] === undefined) changes[name] = null;
+  }
+  return Object.keys(changes).length > 0 ? changes : undefined;
+}

@@ -47,6 +47,24 @@ describe('node keeper', () => {
   const renewed = (at: string) =>
     waitFor(`renewal at ${at}`, async () => (await lease()).spec?.renewTime === at);
 
+  it('gives to pods what others advertise in the capacity of the node, and no more', async () => {
+    await keeper.register();
+    const advertise = async (amount: string | null): Promise<void> => {
+      const body = { status: { capacity: { 'example.com/dongle': amount } } };
+      const type = 'merge';
+      keeper.follow(await api.client.patch(nodes, { name: 'n' }, { type, body }, { subresource: 'status' }));
+    };
+    const { cpu } = (await node()).status?.allocatable ?? {};
+    const dongles = async () => (await node()).status?.allocatable?.['example.com/dongle'];
+    await advertise('4');
+    await waitFor('four', async () => (await dongles()) === '4');
+    await advertise('3');
+    await waitFor('three', async () => (await dongles()) === '3');
+    await advertise(null);
+    await waitFor('none', async () => (await dongles()) === undefined);
+    assert.equal((await node()).status?.allocatable?.['cpu'], cpu);
+  });
+
   it('renews the lease of the node each twenty seconds', async () => {
     await makeLeaseNamespace();
     const { metadata } = await keeper.register();
