@@ -73,17 +73,20 @@ export class NodeKeeper {
   follow(node: Node): void {
     const allocatable = extendedAllocatable(node);
     if (!allocatable) return;
+    this.#beat = this.#allocate(this.#beat, node, allocatable);
+  }
+
+  async #allocate(before: Promise<void>, { metadata }: Node, allocatable: object): Promise<void> {
+    await before;
     const { client, log } = this.#options;
-    const body = { metadata: { resourceVersion: node.metadata.resourceVersion }, status: { allocatable } };
-    this.#beat = this.#beat.then(async () => {
-      try {
-        const key = { name: this.#machine.name };
-        await client.patch(nodes, key, { type: 'merge', body }, { subresource: 'status' });
-      } catch (error) {
-        // One that has changed again comes here again.
-        if (!isConflict(error)) log.warn({ error: messageOf(error) }, 'node status not written');
-      }
-    });
+    const body = { metadata: { resourceVersion: metadata.resourceVersion }, status: { allocatable } };
+    try {
+      const key = { name: this.#machine.name };
+      await client.patch(nodes, key, { type: 'merge', body }, { subresource: 'status' });
+    } catch (error) {
+      // One that has changed again comes here again.
+      if (!isConflict(error)) log.warn({ error: messageOf(error) }, 'node status not written');
+    }
   }
 
   /** One run after the other, the next timed when the last has begun. */
