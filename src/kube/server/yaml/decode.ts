@@ -33,7 +33,12 @@ async function parse(text: string): Promise<DecodedYaml> {
     version: '1.1',
     merge: true,
     customTags: (tags) =>
-      tags.filter((tag) => typeof tag !== 'object' || !('tag' in tag) || !beyondJson.has(tag.tag)),
+      tags
+        .filter((tag) => typeof tag !== 'object' || !('tag' in tag) || !beyondJson.has(tag.tag))
+        // A dot alone is a text, in Go's parsers, too: the current directory.
+        .map((tag) =>
+          typeof tag === 'object' && 'test' in tag && tag.test?.test('.') ? { ...tag, test: decimal } : tag,
+        ),
     // As Kubernetes' decoder: of members that repeat the last counts.
     uniqueKeys: false,
     intAsBigInt: true,
@@ -76,6 +81,8 @@ async function parse(text: string): Promise<DecodedYaml> {
     faults: repeated.length > 0 ? [`yaml: unmarshal errors:\n${repeated.slice(0, 100).join('\n')}`] : [],
   };
 }
+
+const decimal = /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)$/;
 
 const beyondJson = new Set(
   ['timestamp', 'binary', 'set', 'omap', 'pairs'].map((name) => `tag:yaml.org,2002:${name}`),
