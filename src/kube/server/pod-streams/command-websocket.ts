@@ -45,6 +45,7 @@ export function webSocketChannels(
   const sizes = new TerminalSizeReader();
   let resized = (_size: TerminalSize): void => undefined;
   let receivesInput = true;
+  let saidGoodbye = false;
 
   const receive = (number: number, bytes: Buffer): void => {
     if (number === channel.stdin && stdin && receivesInput) {
@@ -64,8 +65,12 @@ export function webSocketChannels(
   });
   socket.on('error', () => socket.terminate());
   const closed = new Promise<void>((resolve) => {
-    socket.once('close', () => {
-      for (const stream of [stdin, stdout, stderr]) stream?.destroy();
+    socket.once('close', (code) => {
+      saidGoodbye = stdin !== undefined && (code === 1000 || code === 1005);
+      // What has come is still read; it was all that there will be.
+      if (saidGoodbye && receivesInput) stdin?.push(null);
+      else if (!saidGoodbye) stdin?.destroy();
+      for (const stream of [stdout, stderr]) stream?.destroy();
       resolve();
     });
   });
@@ -79,6 +84,7 @@ export function webSocketChannels(
     stderr,
     onResize: (listener) => (resized = listener),
     closed,
+    endedInput: () => saidGoodbye,
     async finish(end: CommandEnd) {
       const text = errorChannelText(end, action, errorForm(socket.protocol));
       await Promise.all([stdout, stderr].map((stream) => ended(stream)));

@@ -14,6 +14,8 @@ export interface CommandChannels {
   onResize(listener: (size: TerminalSize) => void): void;
   /** Resolves when the connection has closed, by whomever. */
   readonly closed: Promise<void>;
+  /** After that: whether the client said goodbye, which ends its input where the protocol has no other word for it. */
+  endedInput?(): boolean;
   /** Tells the end on the error channel, and closes once everything has been sent. */
   finish(end: CommandEnd): Promise<void>;
   /** Closes soon: the server stops. */
@@ -30,11 +32,18 @@ const lookMs = 50;
 /** How long a terminal waits for the client to tell its size, ms: programs look at it when they start. */
 const firstSizeMs = 200;
 
+/** How long a command may take after the last of its input when its client has said goodbye, ms. */
+const lingerMs = 10_000;
+
 /** Resolves when the connection has closed, or is about to. Never rejects. */
 export async function runCommand(
   channels: CommandChannels,
   start: StartCommand,
-  { tty, signal }: { readonly tty: boolean; readonly signal: AbortSignal },
+  {
+    tty,
+    signal,
+    lingers,
+  }: { readonly tty: boolean; readonly signal: AbortSignal; readonly lingers: boolean },
 ): Promise<void> {
   let isGone = false;
   const gone = channels.closed.then(() => (isGone = true));
@@ -66,6 +75,7 @@ export async function runCommand(
     if (size && size !== given) command.resize(size);
     await Promise.race([command.ended, gone]);
     if (isGone) {
+      if (lingers && !tty && channels.endedInput?.()) await finishInput(command);
       command.hangUp();
       return;
     }
@@ -74,6 +84,14 @@ export async function runCommand(
   } finally {
     signal.removeEventListener('abort', leave);
   }
+}
+
+/** Gives a command that reads its input, as an upload does, the time to do so. */
+async function finishInput({ stdin, ended }: Command): Promise<void> {
+  if (stdin) await Promise.race([ended, finished(stdin).catch(() => undefined)]);
+  const timer = new AbortController();
+  await Promise.race([ended, delay(lingerMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
+  timer.abort();
 }
 
 /** The command, or why there is none. */

@@ -58,11 +58,11 @@ export function podStreamHandlers(
   return [
     handler('attach', 'PodAttachOptions', (exchange, pod) => {
       const request = attachRequest(pod, exchange.query);
-      return serveCommand(exchange, request, source.attach(request), 'attaching to container');
+      return serveCommand(exchange, request, source.attach(request), 'attaching to container', false);
     }),
     handler('exec', 'PodExecOptions', (exchange, pod) => {
       const request = execRequest(pod, exchange.query);
-      return serveCommand(exchange, request, source.exec(request), 'executing command in container');
+      return serveCommand(exchange, request, source.exec(request), 'executing command in container', true);
     }),
     handler('portforward', 'PodPortForwardOptions', (exchange, pod) => servePorts(exchange, pod, source)),
   ];
@@ -73,6 +73,7 @@ async function serveCommand(
   options: StreamOptions,
   start: StartCommand,
   action: string,
+  lingers: boolean,
 ): Promise<void> {
   const { request, signal } = exchange;
   const { kind, upgrade } = wantedUpgrade(exchange);
@@ -88,7 +89,7 @@ async function serveCommand(
     const carrier = acceptSpdy(exchange, upgrade, protocol);
     channels = await spdyChannels(carrier, upgrade.head, options, protocol ?? 'channel.k8s.io', action);
   }
-  if (channels) await runCommand(channels, start, { tty: options.tty, signal });
+  if (channels) await runCommand(channels, start, { tty: options.tty, signal, lingers });
 }
 
 async function servePorts(exchange: Exchange, pod: Pod, source: PodStreamSource): Promise<void> {

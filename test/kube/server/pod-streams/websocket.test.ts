@@ -10,7 +10,7 @@ import { WebSocket, type ClientOptions } from 'ws';
 import { pods } from '../../../../src/api/kubernetes/pods.ts';
 import { waitFor } from '../../../support/wait.ts';
 import { assertStatus, configMaps, startTestServer, type TestServer } from '../support.ts';
-import { FakeSource, streamsPod } from './fake-source.ts';
+import { FakeSource, streamsPod, type FakeCommand } from './fake-source.ts';
 
 const base = '/api/v1/namespaces/default/pods/app';
 
@@ -221,6 +221,21 @@ describe('streams over WebSocket', () => {
     await waitFor('the command to start', () => channels.messages.length > 0);
     channels.socket.terminate();
     await waitFor('the hang-up', () => source.hungUp === 1);
+  });
+
+  it('a client that says goodbye ends its input: what it sent is read, and the command may finish', async () => {
+    const begun = Promise.withResolvers<FakeCommand>();
+    source.script = begun.resolve;
+    const channels = await open(exec, ['v4.channel.k8s.io']);
+    for (let i = 0; i < 4; i++) channels.socket.send(Buffer.concat([Buffer.of(0), Buffer.alloc(8192)]));
+    channels.socket.close(1000);
+    await channels.closed();
+    const { stdin, end } = await begun.promise;
+    let count = 0;
+    for await (const bytes of stdin) count += (bytes as Buffer).length;
+    assert.equal(count, 4 * 8192);
+    assert.equal(source.hungUp, 0);
+    end({ kind: 'exited', code: 0 });
   });
 
   it('output waits for a client that does not read', async () => {
