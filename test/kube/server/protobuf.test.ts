@@ -134,6 +134,15 @@ describe('protobuf bodies', () => {
     assert.ok(seen.size > 200);
   });
 
+  it('gives each field of a message a number of its own', () => {
+    for (const [type, fields] of Object.entries(kubernetesFacts)) {
+      const numbers = Object.values(fields ?? {}).flatMap((field) =>
+        typeof field === 'object' && 'n' in field && typeof field.n === 'number' ? [field.n] : [],
+      );
+      assert.equal(new Set(numbers).size, numbers.length, type);
+    }
+  });
+
   it('ends with an object or an Error on any bytes', () => {
     const kinds = fc.constantFrom(
       ['v1', 'Pod'],
