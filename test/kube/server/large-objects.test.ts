@@ -128,7 +128,7 @@ describe('large objects', () => {
       assertNotQuadratic((n) => {
         const [more, metadata] = make(n);
         return () => dryRun(def, more, metadata);
-      }, 1000));
+      }, 1500));
   }
 
   /** An object that is there, and what `change` makes of it. */
@@ -136,7 +136,7 @@ describe('large objects', () => {
     def: ResourceDef,
     make: (n: number) => object,
     change: (n: number) => PatchRequest,
-    n = 1000,
+    n = 1500,
   ): Promise<void> {
     const names = new Map<number, string>();
     for (const length of [n, 8 * n]) {
