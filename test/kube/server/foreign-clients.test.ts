@@ -187,6 +187,14 @@ describe('client libraries of other languages', () => {
     const scale = await ok('PATCH', `${deployments}/scaled/scale`, { spec: { replicas: 3 } }, type);
     assert.equal(scale.kind, 'Scale');
     assert.equal((await ok('GET', `${deployments}/scaled`)).spec['replicas'], 3);
+    const ofAnsible = { kind: 'Deployment', metadata: { name: 'scaled' }, spec: { replicas: 2 } };
+    const again = await ok('PATCH', `${deployments}/scaled/scale`, ofAnsible, type);
+    assert.deepEqual([again.kind, again.spec['replicas']], ['Scale', 2]);
+    const merged = await server.call('PATCH', `${deployments}/scaled/scale`, {
+      body: ofAnsible,
+      headers: patch('merge-patch+json'),
+    });
+    assertStatus(merged, 400, 'BadRequest', /does not match the expected kind \(Scale\)/);
   });
 
   describe('an update', () => {

@@ -27,7 +27,9 @@ export function applyPatch(schema: Schema, target: unknown, patch: ChangingPatch
       'error decoding patch: json: cannot unmarshal the body into Go value of type map[string]interface {}',
     );
   }
-  return patch.type === 'strategic'
-    ? strategicMergePatch(schema, target, patch.body)
-    : mergePatch(target, patch.body);
+  if (patch.type === 'merge') return mergePatch(target, patch.body);
+  const patched = strategicMergePatch(schema, target, patch.body);
+  if (!isMembers(patched) || !isMembers(target)) return patched;
+  // This one changes fields of a type that is known: another kind in it (Ansible's for a Scale) says nothing.
+  return { ...patched, apiVersion: target['apiVersion'], kind: target['kind'] };
 }
