@@ -44,6 +44,22 @@ export class Resolver {
     if (!('name' in query)) return encodeFault(query);
     const maxSize = transport === 'udp' ? udpSizeFor(query) : maxTcpSize;
     const say = (rcode: number): Buffer => encodeReply(query, { ...silence, rcode }, maxSize);
+    try {
+      return await this.#answer(message, query, transport, maxSize, say);
+    } catch (error) {
+      // Objects may name what no message can hold: a label of more than 63 bytes, or none.
+      if (error instanceof DnsFormatError) return say(rcodes.serverFailure);
+      throw error;
+    }
+  }
+
+  async #answer(
+    message: Buffer,
+    query: Query,
+    transport: Transport,
+    maxSize: number,
+    say: (rcode: number) => Buffer,
+  ): Promise<Buffer> {
     if (query.edns && query.edns.version > 0) return say(rcodes.badVersion);
     if (query.class !== classInternet || query.type === types.AXFR || query.type === types.IXFR)
       return say(rcodes.refused);

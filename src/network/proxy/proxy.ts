@@ -3,6 +3,7 @@
  * moment and become one transaction; without a change of rules nothing is run at all.
  */
 import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { endpointSlices, services, type EndpointSlice, type Service } from '../../api/kubernetes/services.ts';
 import { keyOf } from '../../api/object.ts';
@@ -65,11 +66,6 @@ export class ServiceProxy {
     return this.#sync();
   }
 
-  /** True for a Service whose cluster IP works, now or in a moment. */
-  covers(service: Service): boolean {
-    return isProxied(service);
-  }
-
   #onSlice({ metadata: { namespace, labels } }: EndpointSlice): void {
     const name = labels?.[serviceNameLabel];
     if (name === undefined) return;
@@ -88,7 +84,8 @@ export class ServiceProxy {
   #schedule(ms: number): void {
     if (this.#timer || this.#running || this.#closed) return;
     const { clock } = this.#options;
-    const rest = this.#lastRun + restMs - clock.now();
+    // A clock that was set back must not make the wait longer.
+    const rest = Math.min(this.#lastRun + restMs - clock.now(), restMs);
     this.#timer = clock.after(Math.max(ms, rest), () => {
       this.#timer = undefined;
       void this.#sync();
@@ -96,20 +93,30 @@ export class ServiceProxy {
   }
 
   #sync(): Promise<string | undefined> {
-    this.#running = this.#apply().finally(() => {
-      this.#running = undefined;
-      if (this.#dirty.size > 0) this.#schedule(collectMs);
-    });
+    this.#running = this.#apply()
+      .catch((error: unknown) => {
+        // Nothing in an object may end the process; the next change begins with a new table.
+        const problem = messageOf(error);
+        this.#options.log.error({ problem }, 'rules for the addresses of Services failed by a defect');
+        return problem;
+      })
+      .finally(() => {
+        this.#running = undefined;
+        if (this.#dirty.size > 0) this.#schedule(collectMs);
+      });
     return this.#running;
   }
 
   async #apply(): Promise<string | undefined> {
     const { place, run, clock, log } = this.#options;
-    const wanted = this.#wanted();
     const before = this.#applied;
-    const script = before ? makeTableChange(place.tag, before, wanted) : makeTable(place, wanted);
-    if (script === '') return undefined;
     this.#applied = undefined;
+    const wanted = this.#wanted();
+    const script = before ? makeTableChange(place.tag, before, wanted) : makeTable(place, wanted);
+    if (script === '') {
+      this.#applied = wanted;
+      return undefined;
+    }
     const problem = await run(script);
     this.#lastRun = clock.now();
     if (problem === undefined) {
@@ -133,6 +140,7 @@ export class ServiceProxy {
   #wanted(): RuleSet {
     const { hostAddress } = this.#options;
     for (const key of this.#dirty) {
+      this.#dirty.delete(key);
       const service = this.#services.get(key);
       if (!service || !isProxied(service)) {
         this.#parts.delete(key);
@@ -142,7 +150,6 @@ export class ServiceProxy {
       const slices = this.#slices.list({ namespace, labels: { [serviceNameLabel]: name } });
       this.#parts.set(key, makeRules(service, slices, { hostAddress }));
     }
-    this.#dirty.clear();
     return mergeRules(this.#parts.values());
   }
 

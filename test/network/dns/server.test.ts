@@ -25,6 +25,7 @@ const objects: Service[] = [
   service('many', { clusterIP: 'None', ports: [{ name: 'http', port: 80 }] }),
   service('alias', { type: 'ExternalName', externalName: 'web.default.svc.cluster.local' }),
   service('outside', { type: 'ExternalName', externalName: 'host.example.test' }),
+  service('long', { type: 'ExternalName', externalName: `${'a'.repeat(64)}.example.test` }),
   service('ring', { type: 'ExternalName', externalName: 'ring2.default.svc.cluster.local' }),
   service('ring2', { type: 'ExternalName', externalName: 'ring.default.svc.cluster.local' }),
 ];
@@ -153,6 +154,7 @@ describe('DNS server', () => {
     await assert.rejects(client.resolve4('nope.default.svc.cluster.local'), { code: 'ENOTFOUND' });
     await assert.rejects(client.resolve6('web.default.svc.cluster.local'), { code: 'ENODATA' });
     await assert.rejects(client.resolve4('ring.default.svc.cluster.local'), { code: 'ESERVFAIL' });
+    await assert.rejects(client.resolve4('long.default.svc.cluster.local'), { code: 'ESERVFAIL' });
     const soa = await client.resolveSoa('cluster.local');
     assert.equal(soa.minttl, 5);
   });
