@@ -35,7 +35,13 @@ function rename(
 function inGroup(object: UntypedObject, to: ResourceDef): UntypedObject {
   const apiVersion = apiVersionOf(to);
   if (object.apiVersion === apiVersion) return structuredClone<UntypedObject>(object);
-  return rename(object, apiVersion === 'v1' ? toCore : toNewer, apiVersion);
+  if (apiVersion !== 'v1') {
+    // Written also when nobody set it: Java's client wants the member, Go writes null.
+    return { ...rename(object, toNewer, apiVersion), eventTime: object['eventTime'] ?? null };
+  }
+  const core = rename(object, toCore, apiVersion);
+  if (core['eventTime'] === null) delete core['eventTime'];
+  return core;
 }
 
 const conversion: Conversion = {

@@ -166,6 +166,21 @@ describe('client libraries of other languages', () => {
     });
   });
 
+  it('finds the time of an event that was written without one, as null', async () => {
+    const involvedObject = { namespace: 'default', name: 'x', kind: 'Pod' };
+    const event = await ok('POST', '/api/v1/namespaces/default/events', {
+      metadata: { name: 'old' },
+      involvedObject,
+    });
+    assert.ok(!('eventTime' in event));
+    const newer = await ok('GET', '/apis/events.k8s.io/v1/namespaces/default/events/old');
+    assert.equal((newer as { eventTime?: unknown }).eventTime, null);
+    const { items } = (await ok('GET', '/apis/events.k8s.io/v1/namespaces/default/events')) as unknown as {
+      items: { eventTime?: unknown }[];
+    };
+    assert.equal(items[0]?.eventTime, null);
+  });
+
   it('finds quantities in their canonical form, as Terraform and Ansible compare them', async () => {
     const resources = { limits: { cpu: '1000m', memory: '1024Mi' }, requests: { cpu: 0.5, memory: '128Mi' } };
     const pod = await ok('POST', '/api/v1/namespaces/default/pods', {
