@@ -95,6 +95,11 @@ export class ApiCatalog {
     return this.#virtual.get(def) ?? (isCore(def, 'namespaces') ? namespaceVerbs : allVerbs);
   }
 
+  /** Whether the store keeps its objects: those of other resources are made when they are asked for. */
+  isStored(def: ResourceDef): boolean {
+    return !this.#virtual.has(def);
+  }
+
   /** Subresources of a resource, sorted by name; virtual ones have none. */
   subresources(def: ResourceDef): readonly Subresource[] {
     if (this.#virtual.has(def)) return [];

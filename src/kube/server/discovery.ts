@@ -1,5 +1,6 @@
 /** Discovery documents: what `kubectl api-resources` reads, in the legacy and the aggregated form. */
-import type { ResourceDef } from '../../api/resource.ts';
+import { createHash } from 'node:crypto';
+import { storedAs, type ResourceDef } from '../../api/resource.ts';
 import type { ApiCatalog, ApiGroup, GroupVersion } from './catalog.ts';
 
 /** `GET /api`. `address` is what the client dialled, `host:port`. */
@@ -44,6 +45,7 @@ export function makeResourceList(catalog: ApiCatalog, groupVersion: GroupVersion
         kind: def.kind,
         verbs: catalog.verbs(def),
         ...names(def),
+        ...(catalog.isStored(def) ? { storageVersionHash: storageVersionHash(def) } : {}),
       },
       ...catalog.subresources(def).map(({ name, verbs, kind }) => ({
         name: `${def.plural}/${name}`,
@@ -55,6 +57,13 @@ export function makeResourceList(catalog: ApiCatalog, groupVersion: GroupVersion
       })),
     ]),
   };
+}
+
+/** Changes when objects are stored in another version. As apiserver pkg/endpoints/discovery derives it. */
+function storageVersionHash(def: ResourceDef): string {
+  const { group, version, kind } = storedAs(def);
+  const digest = createHash('sha256').update(`${group}/${version}/${kind}`).digest();
+  return digest.subarray(0, 8).toString('base64');
 }
 
 function names(def: ResourceDef): object {
