@@ -323,6 +323,19 @@ test('lists: the token of a list that is gone goes on behind the last object sho
   assert.deepEqual(shown, ['bb', 'd', 'e']);
 });
 
+test('lists: a token grows too old however often it is used, as upstream, where old versions are compacted', async (t) => {
+  const { service, clock, write } = await api(t);
+  for (const name of ['a', 'b', 'c']) await write(name);
+  const first = await service.list(widgets, { limit: 2 });
+  const next = () => service.list(widgets, { limit: 2, continue: first.continue ?? '' });
+  for (let minute = 0; minute < 4; minute++) {
+    clock.advance(60_000);
+    assert.equal((await next()).records.length, 1);
+  }
+  clock.advance(61_000);
+  await fails(next(), 410, 'Expired', /use the continue token in this response/);
+});
+
 test('the in-process client speaks to the same service', async (t) => {
   const started = await startTestApi({ resources: [widgets] });
   t.after(started.close);

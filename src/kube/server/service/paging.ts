@@ -35,6 +35,7 @@ interface Token {
   readonly key: string;
 }
 
+/** From the first page on, whoever reads how often: as long as etcd keeps a version before it is compacted. */
 const lifetimeMs = 5 * 60_000;
 /** Old versions stay in memory while a snapshot holds them. */
 const maxSnapshots = 64;
@@ -51,7 +52,7 @@ export class Snapshots {
   /** Keeps a snapshot and gives the function that makes its tokens: each continues at an offset. */
   keep(snapshot: Snapshot): (offset: number) => string {
     const id = randomUUID();
-    this.#put(id, snapshot);
+    this.#put(id, snapshot, this.#clock.now() + lifetimeMs);
     return (offset) => tokenOf({ id, offset, key: keyAt(snapshot, offset) });
   }
 
@@ -71,16 +72,16 @@ export class Snapshots {
       throw badRequest('continue key is not valid: it belongs to a list with other parameters');
     }
     const { snapshot } = kept;
-    this.#put(id, snapshot);
+    this.#put(id, snapshot, kept.until);
     const next = (at: number): string => tokenOf({ id, offset: at, key: keyAt(snapshot, at) });
     return { kind: 'snapshot', snapshot, offset, next };
   }
 
-  #put(id: string, snapshot: Snapshot): void {
+  #put(id: string, snapshot: Snapshot, until: number): void {
     this.#kept.delete(id);
-    this.#kept.set(id, { snapshot, until: this.#clock.now() + lifetimeMs });
-    for (const [oldest, { until }] of this.#kept) {
-      if (this.#kept.size <= maxSnapshots && until >= this.#clock.now()) break;
+    this.#kept.set(id, { snapshot, until });
+    for (const [oldest, { until: end }] of this.#kept) {
+      if (this.#kept.size <= maxSnapshots && end >= this.#clock.now()) break;
       this.#kept.delete(oldest);
     }
   }
