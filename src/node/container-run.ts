@@ -11,7 +11,7 @@ import { ensureImage, NotStarted } from './image-pull.ts';
 import type { ContainerLog } from './logs/container-log.ts';
 import { readLog } from './logs/log-reader.ts';
 import { attempt as attemptProbe, type ProbeAction, type ProbeTarget } from './probe.ts';
-import { startProbing } from './prober.ts';
+import { startProbing, type Probing } from './prober.ts';
 import { signalOf } from './signals.ts';
 import { ContainerInput } from './streams/container-input.ts';
 import { readTerminationMessage } from './termination-message.ts';
@@ -51,6 +51,7 @@ export class ContainerRun {
   readonly #env: WorkerEnv;
   #log: ContainerLog | undefined;
   #configFailures = 0;
+  #probing: Probing | undefined;
   #leaveQueue: (() => void) | undefined;
   /** Resolved when the last run has ended and nothing of it is left. */
   #over = Promise.withResolvers<void>();
@@ -213,7 +214,7 @@ export class ContainerRun {
 
   #probe(handle: ContainerHandle, sandbox: Sandbox): void {
     const { record } = this;
-    record.stopProbes = startProbing(this.#target(handle, sandbox), this.#env.clock, {
+    const probing = startProbing(this.#target(handle, sandbox), this.#env.clock, {
       started: () => {
         record.started = true;
         // A sidecar that has started lets the next container start.
@@ -234,6 +235,8 @@ export class ContainerRun {
         void this.stop((grace ?? 30) * 1000);
       },
     });
+    this.#probing = probing;
+    record.stopProbes = () => probing.stop();
   }
 
   #startFailed(handle: ContainerHandle, error: unknown, at: string): void {
@@ -312,7 +315,7 @@ export class ContainerRun {
     const { handle } = record;
     if (!handle || record.stopping) return this.#over.promise;
     record.stopping = true;
-    record.stopProbes?.();
+    this.#probing?.end();
     const { clock } = this.#env;
     const deadline = clock.now() + graceMs;
     // The machine's clock may be put back meanwhile.

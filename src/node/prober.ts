@@ -42,19 +42,26 @@ function timeoutMs(probe: Probe): number {
   return (probe.timeoutSeconds || 1) * 1000;
 }
 
-/** Starts probing. The returned function stops it; nothing is called after that. */
-export function startProbing(target: ProbeTarget, clock: Clock, listener: ProbeListener): () => void {
-  const run = new ProbeRun(target, clock, listener);
-  void run.start();
-  return () => run.stop();
+export interface Probing {
+  /** Nothing is called after that. */
+  stop(): void;
+  /** The container is being ended: from here on it is only asked whether it is ready, as a kubelet does. */
+  end(): void;
 }
 
-class ProbeRun {
+export function startProbing(target: ProbeTarget, clock: Clock, listener: ProbeListener): Probing {
+  const run = new ProbeRun(target, clock, listener);
+  void run.start();
+  return run;
+}
+
+class ProbeRun implements Probing {
   readonly #target: ProbeTarget;
   readonly #clock: Clock;
   readonly #listener: ProbeListener;
   readonly #waiting = new Set<() => void>();
   #stopped = false;
+  #ending = false;
 
   constructor(target: ProbeTarget, clock: Clock, listener: ProbeListener) {
     this.#target = target;
@@ -68,10 +75,14 @@ class ProbeRun {
     this.#waiting.clear();
   }
 
+  end(): void {
+    this.#ending = true;
+  }
+
   async start(): Promise<void> {
     const { startupProbe, readinessProbe, livenessProbe } = this.#target.container;
     if (startupProbe && !(await this.#untilStarted(startupProbe))) return;
-    if (this.#stopped) return;
+    if (this.#stopped || this.#ending) return;
     this.#listener.started();
     if (readinessProbe) void this.#watchReadiness(readinessProbe);
     else this.#listener.ready(true);
@@ -123,7 +134,7 @@ class ProbeRun {
   async #untilStarted(probe: Probe): Promise<boolean> {
     const patience = (probe.failureThreshold ?? 3) * periodMs(probe);
     if (await this.#untilFirst('Startup', probe, patience)) return true;
-    if (!this.#stopped) this.#fail('Startup', probe);
+    if (!this.#stopped && !this.#ending) this.#fail('Startup', probe);
     return false;
   }
 
@@ -151,8 +162,9 @@ class ProbeRun {
     let failures = 0;
     for (;;) {
       await this.#sleep(periodMs(probe));
+      if (this.#ending) return;
       const failure = await this.#attempt(probe);
-      if (this.#stopped) return;
+      if (this.#stopped || this.#ending) return;
       failures = failure === undefined ? 0 : failures + 1;
       if (failure !== undefined) this.#listener.unhealthy('Liveness', `Liveness probe failed: ${failure}`);
       if (failures >= (probe.failureThreshold ?? 3)) return this.#fail('Liveness', probe);

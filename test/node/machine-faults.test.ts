@@ -82,7 +82,7 @@ describe('a clock that is put forward', () => {
     const clock = { ...systemClock, now: () => Date.now() + offset };
     const probe = { exec: { command: ['check'] }, periodSeconds: 10, failureThreshold: 3 };
     const end = await new Promise<string>((resolve) => {
-      const stop = startProbing(
+      const probing = startProbing(
         {
           container: { name: 'app', image: 'i', startupProbe: probe },
           host: '127.0.0.1',
@@ -95,7 +95,7 @@ describe('a clock that is put forward', () => {
         clock,
         {
           started: () => {
-            stop();
+            probing.stop();
             resolve('started');
           },
           ready: () => undefined,

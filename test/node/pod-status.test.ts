@@ -6,7 +6,7 @@ import { pods } from '../../src/api/kubernetes/pods.ts';
 import type { Pod } from '../../src/api/pods.ts';
 import { ociSkipReason } from '../support/drivers.ts';
 import { waitFor } from '../support/wait.ts';
-import { startTestNode, type TestNode } from './support.ts';
+import { condition, startTestNode, type TestNode } from './support.ts';
 
 describe('what a pod shows', () => {
   const seen: Pod[] = [];
@@ -64,6 +64,39 @@ describe('what a pod shows', () => {
     });
     assert.equal(sources.get('Scheduled'), 'default-scheduler');
     assert.equal(sources.get('Started'), 'kubelet');
+  });
+
+  it('a container that is being ended and says so is not ready any more', async () => {
+    const script = `
+      const fs = require('fs');
+      process.on('SIGTERM', () => { fs.rmSync('/work/ready'); setTimeout(() => process.exit(0), 15000); });
+      fs.writeFileSync('/work/ready', '');
+      setInterval(() => {}, 1000);`;
+    const isThere = `process.exit(require('fs').existsSync('/work/ready') ? 0 : 1)`;
+    await node.run('leaving', {
+      terminationGracePeriodSeconds: 20,
+      volumes: [{ name: 'work', emptyDir: {} }],
+      containers: [
+        {
+          name: 'app',
+          image: 'script',
+          args: [script],
+          volumeMounts: [{ name: 'work', mountPath: '/work' }],
+          readinessProbe: {
+            exec: { command: ['node', '-e', isThere] },
+            periodSeconds: 1,
+            failureThreshold: 1,
+            timeoutSeconds: 10,
+          },
+        },
+      ],
+    });
+    await node.untilReady('leaving');
+    const key = { namespace: 'default', name: 'leaving' };
+    await node.api.client.delete(pods, key);
+    const pod = await node.until('leaving', 'not Ready', (one) => condition(one, 'Ready') === 'False');
+    assert.notEqual(pod.status?.containerStatuses?.[0]?.state?.running, undefined);
+    await node.api.client.delete(pods, key, { gracePeriodSeconds: 0 });
   });
 
   it('a deadline that is set while the pod runs holds', async () => {
