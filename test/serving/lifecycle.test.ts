@@ -7,6 +7,7 @@ import { configMaps } from '../../src/api/kubernetes/core.ts';
 import { services } from '../../src/api/kubernetes/services.ts';
 import { ingresses } from '../../src/api/networking/index.ts';
 import { findCondition } from '../../src/api/knative/conditions.ts';
+import type { KubeObject } from '../../src/api/object.ts';
 import { labels } from '../../src/api/serving/labels.ts';
 import {
   configurations,
@@ -248,17 +249,12 @@ test('labels and annotations that a service loses are lost by its configuration 
   );
   await platform.until(knativeServices, 'plain', 'ready', settled);
   await change('plain', { metadata: { labels: { team: null }, annotations: { note: null } } });
-  for (const def of [configurations, routes]) {
-    const { metadata } = await waitFor(`${def.kind} without them`, async () => {
-      const child = await platform.client.get<KnativeService>(def as never, at('plain'));
-      return child.metadata.labels?.['team'] === undefined &&
-        child.metadata.annotations?.['note'] === undefined
-        ? child
-        : undefined;
-    });
-    assert.equal(metadata.labels?.['stays'], 'yes');
-  }
-  const configuration = await platform.client.get(configurations, at('plain'));
+  const lost = ({ metadata }: KubeObject): boolean =>
+    metadata.labels?.['team'] === undefined && metadata.annotations?.['note'] === undefined;
+  const route = await platform.until(routes, 'plain', 'without them', lost);
+  const configuration = await platform.until(configurations, 'plain', 'without them', lost);
+  assert.equal(route.metadata.labels?.['stays'], 'yes');
+  assert.equal(configuration.metadata.labels?.['stays'], 'yes');
   assert.equal(configuration.metadata.annotations?.['serving.knative.dev/routes'], 'plain');
   assert.equal(configuration.status?.latestCreatedRevisionName, 'plain-00001', 'no other revision');
 });

@@ -143,7 +143,8 @@ async function tellWhoWon(data: string, error: unknown): Promise<unknown> {
 async function refuseSecond(data: string, other: 'possible' | 'certain' = 'possible'): Promise<void> {
   const deadline = Date.now() + startingTimeoutMs;
   let running = readRunning(data);
-  while (!running?.info && (running || other === 'certain') && Date.now() < deadline) {
+  const isNamed = (): boolean => (running ? running.info !== undefined : other === 'possible');
+  while (!isNamed() && Date.now() < deadline) {
     await delay(20);
     running = readRunning(data);
   }
