@@ -1,21 +1,6 @@
 /** Pods that this node takes and can never run: they fail at once, in a kubelet's words. Pure. */
+import { safeSysctls } from '../api/kubernetes/sysctls.ts';
 import type { Pod } from '../api/pods.ts';
-
-/** Each belongs to a namespace of the pod's own, and touches nobody else (kubelet `SafeSysctlAllowlist`). */
-const safeSysctls = new Set([
-  'kernel.shm_rmid_forced',
-  'net.ipv4.ip_local_port_range',
-  'net.ipv4.ip_local_reserved_ports',
-  'net.ipv4.ip_unprivileged_port_start',
-  'net.ipv4.ping_group_range',
-  'net.ipv4.tcp_fin_timeout',
-  'net.ipv4.tcp_keepalive_intvl',
-  'net.ipv4.tcp_keepalive_probes',
-  'net.ipv4.tcp_keepalive_time',
-  'net.ipv4.tcp_rmem',
-  'net.ipv4.tcp_syncookies',
-  'net.ipv4.tcp_wmem',
-]);
 
 /** Why a pod fails before it begins. */
 export interface Rejection {

@@ -1,4 +1,5 @@
 /** Pod Security Standards, level baseline: no known ways out of a container (k8s.io/pod-security-admission/policy). Pure. */
+import { safeSysctls } from '../../../../api/kubernetes/sysctls.ts';
 import type { Pod } from '../../../../api/pods.ts';
 import { containersOf, many, quotedList, type Violation } from './violations.ts';
 
@@ -165,21 +166,6 @@ export function appArmorProfile(
     detail: details.join('; '),
   };
 }
-
-const safeSysctls = new Set([
-  'kernel.shm_rmid_forced',
-  'net.ipv4.ip_local_port_range',
-  'net.ipv4.ip_local_reserved_ports',
-  'net.ipv4.ip_unprivileged_port_start',
-  'net.ipv4.ping_group_range',
-  'net.ipv4.tcp_fin_timeout',
-  'net.ipv4.tcp_keepalive_intvl',
-  'net.ipv4.tcp_keepalive_probes',
-  'net.ipv4.tcp_keepalive_time',
-  'net.ipv4.tcp_rmem',
-  'net.ipv4.tcp_syncookies',
-  'net.ipv4.tcp_wmem',
-]);
 
 export function sysctls(spec: Spec): Violation | undefined {
   const names = (spec.securityContext?.sysctls ?? [])
