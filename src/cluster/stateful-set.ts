@@ -241,6 +241,10 @@ class StatefulSetController implements Controller {
     for (const pod of owned) {
       const ordinal = ordinalOf(set, pod);
       if (ordinal === undefined) continue;
+      // A pod that waits for a claim that was deleted would wait for ever.
+      if (pod.status?.phase === 'Pending' && !pod.metadata.deletionTimestamp) {
+        await this.#provide(set, ordinal, pod);
+      }
       for (const { metadata } of makeClaims(set, ordinal)) {
         const claim = this.#claims.get(`${metadata.namespace ?? ''}/${metadata.name}`);
         if (!claim || claim.metadata.deletionTimestamp) continue;

@@ -175,6 +175,30 @@ describe('stateful sets', () => {
     await waitFor('the claims to go with the set', async () => (await claims()).length === 0);
   });
 
+  it('makes the claim anew that a waiting pod has lost', async (t) => {
+    // Nothing schedules the pod.
+    const bare = await startTestCluster({ node: false });
+    t.after(() => bare.close());
+    const volumeClaimTemplates = [
+      {
+        apiVersion: 'v1',
+        kind: 'PersistentVolumeClaim',
+        metadata: { name: 'data' },
+        spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+      },
+    ];
+    await bare.client.create(statefulSets, makeSet('lost', { replicas: 1, volumeClaimTemplates }));
+    await waitFor('the pod', async () => (await bare.pods()).length === 1);
+    const key = { namespace, name: 'data-lost-0' };
+    const { metadata } = await bare.client.get(persistentVolumeClaims, key);
+    await bare.client.delete(persistentVolumeClaims, key);
+    await waitFor('another claim', async () => {
+      const { items } = await bare.client.list(persistentVolumeClaims, { namespace });
+      const [claim] = items.filter(({ metadata: { name } }) => name === key.name);
+      return claim !== undefined && claim.metadata.uid !== metadata.uid;
+    });
+  });
+
   it('rolls from the highest ordinal to the partition, and back by its history', async () => {
     const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { partition: 2 } };
     await cluster.client.create(statefulSets, makeSet('roll', { updateStrategy }));

@@ -192,7 +192,9 @@ describe('PersistentVolumeClaims', () => {
     const { metadata } = await claimIs('data', 'Bound');
     const directory = join(volumesDir, `pvc-${metadata.uid}`);
     writeFileSync(join(directory, 'file'), 'content');
-    await cluster.client.create(pods, makePod('app', 'data'));
+    const pod = makePod('app', 'data');
+    const containers = pod.spec?.containers ?? [];
+    await cluster.client.create(pods, { ...pod, spec: { ...pod.spec, containers, nodeName: 'n' } });
     await waitFor('the pod to be known', () => cluster.informers.for(pods).get('default/app') !== undefined);
     await cluster.client.delete(persistentVolumeClaims, at('data'));
     const leaving = await cluster.client.get(persistentVolumeClaims, at('data'));
@@ -202,6 +204,22 @@ describe('PersistentVolumeClaims', () => {
     await gone(persistentVolumeClaims, at('data'));
     await gone(persistentVolumes, { name: `pvc-${metadata.uid}` });
     assert.ok(!existsSync(directory));
+  });
+
+  it('go, when they are deleted, although a pod wants them that is on no node', async () => {
+    await makeClass('now');
+    await cluster.client.create(persistentVolumeClaims, makeClaim('data', { storageClassName: 'now' }));
+    await claimIs('data', 'Bound');
+    const pod = makePod('app', 'data');
+    const schedulingGates = [{ name: 'example.com/later' }];
+    await cluster.client.create(pods, {
+      ...pod,
+      spec: { ...pod.spec, containers: pod.spec?.containers ?? [], schedulingGates },
+    });
+    await waitFor('the pod to be known', () => cluster.informers.for(pods).get('default/app') !== undefined);
+    await cluster.client.delete(persistentVolumeClaims, at('data'));
+    await gone(persistentVolumeClaims, at('data'));
+    await cluster.client.delete(pods, at('app'), { gracePeriodSeconds: 0 });
   });
 
   it('leave their volume when it is to be retained', async () => {

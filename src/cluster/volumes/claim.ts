@@ -102,10 +102,11 @@ class ClaimController implements Controller {
       .map(keyOf);
   }
 
-  /** A deleted claim stays while a pod uses it. */
+  /** A deleted claim stays while a pod uses it; one that is on no node yet waits for the next claim of the name. */
   async #release(claim: PersistentVolumeClaim): Promise<void> {
     const finalizers = claim.metadata.finalizers ?? [];
-    if (!finalizers.includes(claimProtection) || this.#users(claim).length > 0) return;
+    const isUsed = this.#users(claim).some(({ spec }) => spec?.nodeName);
+    if (!finalizers.includes(claimProtection) || isUsed) return;
     const metadata = {
       ...claim.metadata,
       finalizers: finalizers.filter((name) => name !== claimProtection),
