@@ -182,7 +182,8 @@ function pruneAt(schema: Schema, value: unknown, path: string, removed: string[]
   const resolved = resolveSchema(schema);
   if (Array.isArray(value)) {
     const items = resolved.items;
-    if (items && !plainScalar(items)) value.forEach((item, i) => pruneAt(items, item, `${path}[${i}]`, removed));
+    if (items && !plainScalar(items))
+      value.forEach((item, i) => pruneAt(items, item, `${path}[${i}]`, removed));
     return;
   }
   if (!resolved.type && !resolved.properties && !resolved.additionalProperties) return;

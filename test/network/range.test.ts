@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { decideServiceRange, parseRoutes } from '../../src/network/range.ts';
+import { decideServiceRange } from '../../src/network/range.ts';
 import { service } from './support.ts';
 
-const header = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n';
-const line = (destination: string, mask: string): string =>
-  `eth0\t${destination}\t00000000\t0001\t0\t0\t0\t${mask}\t0\t0\t0\n`;
+const route = (destination: string, bits: number) => ({ interface: 'eth0', destination, bits });
 
 describe('range of Services', () => {
   it('is that of the addresses which were given out', () => {
     const api = service('kubernetes', { clusterIP: '10.99.0.1' });
-    assert.equal(decideServiceRange(api, '/a', [[0x0a_63_00_00, 0x0a_63_ff_ff]]), '10.99.0.0/16');
+    assert.equal(decideServiceRange(api, '/a', [route('10.99.0.0', 16)]), '10.99.0.0/16');
   });
 
   it('is the same for a directory each time, and seldom the same for two', () => {
@@ -29,10 +27,9 @@ describe('range of Services', () => {
     fc.assert(
       fc.property(octets, fc.string(), (taken, directory) => {
         // Whole ranges, and single addresses within them.
-        const routes = taken.map((octet, i): [number, number] => {
-          const first = 10 * 2 ** 24 + octet * 2 ** 16;
-          return i % 2 ? [first, first + 65_535] : [first + 77, first + 77];
-        });
+        const routes = taken.map((octet, i) =>
+          i % 2 ? route(`10.${octet}.0.0`, 16) : route(`10.${octet}.0.77`, 32),
+        );
         const range = decideServiceRange(undefined, directory, routes);
         assert.ok(!taken.includes(Number(range.split('.')[1])), range);
       }),
@@ -40,8 +37,14 @@ describe('range of Services', () => {
   });
 
   it('does not mind a default route or one for all private addresses', () => {
-    const text = `${header}${line('00000000', '00000000')}${line('0000000A', '000000FF')}${line('0000610A', '0000FFFF')}`;
-    assert.deepEqual(parseRoutes(text), [[0x0a_61_00_00, 0x0a_61_ff_ff]]);
-    assert.deepEqual(parseRoutes('nonsense\n\t\t'), []);
+    const wide = [route('0.0.0.0', 0), route('10.0.0.0', 8)];
+    assert.equal(decideServiceRange(undefined, '/a', wide), decideServiceRange(undefined, '/a', []));
+  });
+
+  it('stays away from all of a network that has several', () => {
+    const half = [route('10.96.0.0', 12)];
+    for (let i = 0; i < 40; i++) {
+      assert.match(decideServiceRange(undefined, `/data/${i}`, half), /^10\.1(?:1[2-9]|2\d)\.0\.0/);
+    }
   });
 });

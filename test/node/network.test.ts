@@ -4,7 +4,8 @@ import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { choosePrefix, mustYield, parseRoutes, prefixOf } from '../../src/node/drivers/oci/address-range.ts';
+import { parseRoutes } from '../../src/base/ipv4-routes.ts';
+import { choosePrefix, mustYield, prefixOf } from '../../src/node/drivers/oci/address-range.ts';
 import { ociSkipReason } from '../support/drivers.ts';
 
 const run = promisify(execFile);
@@ -31,6 +32,7 @@ describe('the range of addresses of pods', () => {
       { interface: 'eth0', destination: '192.0.2.0', bits: 24 },
       { interface: 'kns1', destination: '10.128.0.0', bits: 16 },
     ]);
+    assert.deepEqual(parseRoutes('nonsense\n\t\t'), []);
     const big = [header, line('kns1', '0A800000', 'FFFF0000')].join('\n');
     assert.deepEqual(parseRoutes(big, 'BE'), [{ interface: 'kns1', destination: '10.128.0.0', bits: 16 }]);
   });

@@ -37,7 +37,11 @@ describe('jobs', () => {
       'controller-uid': 'u-1',
       'job-name': 'x',
     });
-    assert.deepEqual(meta.labels, spec.template.metadata?.labels, 'those of the template, for want of its own');
+    assert.deepEqual(
+      meta.labels,
+      spec.template.metadata?.labels,
+      'those of the template, for want of its own',
+    );
     assert.equal(spec.manualSelector, false);
     assert.equal(admitted(jobs, job({ parallelism: 2 })).spec?.completions, undefined);
     assert.equal(

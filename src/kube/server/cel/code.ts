@@ -24,6 +24,18 @@ export interface Variable {
   readonly slot: number;
 }
 
+/** Reads a variable. */
+export function variableCode({ type, slot }: Variable): Code {
+  return {
+    type,
+    cost: 1,
+    run: ({ slots, budget }) => {
+      budget.charge(1);
+      return slots[slot];
+    },
+  };
+}
+
 export type Compiler = (node: Expression, scope: Scope) => Code;
 
 /** What a part of an expression is compiled in. */

@@ -3,7 +3,7 @@
  * estimated, and each node becomes a closure.
  */
 import { call } from './calls.ts';
-import { absorbable, asKey, Scope, type Code, type Frame, type NodeOf } from './code.ts';
+import { absorbable, asKey, Scope, variableCode, type Code, type Frame, type NodeOf } from './code.ts';
 import { compileComprehension } from './comprehension.ts';
 import { CelEvaluationError } from './errors.ts';
 import { parseExpression, type Expression } from './expression.ts';
@@ -110,15 +110,7 @@ function variable(node: NodeOf<'name'>, scope: Scope): Code {
     }
     return scope.fail(node, `undeclared reference to '${node.name}' (in container '')`);
   }
-  const { slot, type } = found;
-  return {
-    type,
-    cost: 1,
-    run: ({ slots, budget }) => {
-      budget.charge(1);
-      return slots[slot];
-    },
-  };
+  return variableCode(found);
 }
 
 const protobufNames: Readonly<Record<string, string>> = {

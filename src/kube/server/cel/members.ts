@@ -1,5 +1,5 @@
 /** Members and elements: `a.b`, `a.?b`, `has(a.b)`, `a[i]`, `a[?i]`. */
-import type { Code, Frame, NodeOf, Scope } from './code.ts';
+import { variableCode, type Code, type Frame, type NodeOf, type Scope } from './code.ts';
 import { CelEvaluationError } from './errors.ts';
 import type { Expression } from './expression.ts';
 import { bool, dyn, formatType, isAssignable, optionalOf, typeType, type CelType } from './types.ts';
@@ -49,16 +49,7 @@ const qualifiedTypes = new Set([
 function variableNamed({ target, field }: NodeOf<'select'>, scope: Scope): Code | undefined {
   const name = target.op === 'name' ? `${target.name}.${field}` : '';
   const found = name === '' ? undefined : scope.find(name);
-  if (!found) return undefined;
-  const { slot, type } = found;
-  return {
-    type,
-    cost: 1,
-    run: ({ slots, budget }) => {
-      budget.charge(1);
-      return slots[slot];
-    },
-  };
+  return found && variableCode(found);
 }
 
 /** A type by its full name: `type(x) == google.protobuf.Duration`. */

@@ -138,8 +138,7 @@ async function forward(
     path: `${path}${query}`,
     headers: forwardedHeaders(request, host, prefix),
     // Who it is cannot be known: pods have certificates of their own making, as on any cluster.
-    createConnection: () =>
-      scheme === 'https' ? connectTls({ socket, rejectUnauthorized: false }) : socket,
+    createConnection: () => (scheme === 'https' ? connectTls({ socket, rejectUnauthorized: false }) : socket),
     signal,
   };
   try {

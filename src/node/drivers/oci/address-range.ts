@@ -2,8 +2,8 @@
  * Which range of addresses the pods of a data directory get, by what the kernel routes. Interfaces alone would not tell:
  * Node.js leaves out those that do not run, and a bridge whose pods are all gone does not run, but still has its route.
  */
-import { endianness } from 'node:os';
 import { KnapsackError } from '../../../base/errors.ts';
+import type { Ipv4Route } from '../../../base/ipv4-routes.ts';
 
 /** Second octets of 10.0.0.0/8 that are seldom in use. */
 const firstOctet = 128;
@@ -11,41 +11,11 @@ const octets = 120;
 /** A route for more addresses than a range has (a VPN's 10.0.0.0/8) is not in the way: the more precise one holds. */
 const rangeBits = 16;
 
-export interface Route {
-  readonly interface: string;
-  /** `10.200.0.0`. */
-  readonly destination: string;
-  /** Length of the prefix, 0 to 32. */
-  readonly bits: number;
-}
-
-/** What `/proc/net/route` lists, in its order: of two routes for the same addresses the first one gets the traffic. */
-export function parseRoutes(text: string, order: 'LE' | 'BE' = endianness()): Route[] {
-  return text
-    .split('\n')
-    .slice(1)
-    .flatMap((line) => {
-      const [name, destination, , , , , , mask] = line.trim().split(/\s+/);
-      if (name === undefined || destination === undefined || mask === undefined) return [];
-      const bits = octetsOf(mask, order).reduce(
-        (sum, octet) => sum + octet.toString(2).replaceAll('0', '').length,
-        0,
-      );
-      return [{ interface: name, destination: octetsOf(destination, order).join('.'), bits }];
-    });
-}
-
-/** The kernel prints the four bytes of an address as one number of this machine. */
-function octetsOf(hex: string, order: 'LE' | 'BE'): number[] {
-  const bytes = [...Buffer.from(hex.padStart(8, '0'), 'hex')];
-  return order === 'LE' ? bytes.reverse() : bytes;
-}
-
 /** What a choice depends on. */
 export interface Surroundings {
   /** Our bridge. */
   readonly bridge: string;
-  readonly routes: readonly Route[];
+  readonly routes: readonly Ipv4Route[];
   /** Addresses of interfaces, by interface. */
   readonly addresses: ReadonlyMap<string, readonly string[]>;
 }
@@ -73,7 +43,7 @@ function isFree(prefix: string, { bridge, routes, addresses }: Surroundings): bo
   );
 }
 
-function isWithin(prefix: string, { destination, bits }: Route): boolean {
+function isWithin(prefix: string, { destination, bits }: Ipv4Route): boolean {
   return bits >= rangeBits && destination.startsWith(`${prefix}.`);
 }
 
@@ -81,7 +51,7 @@ function isWithin(prefix: string, { destination, bits }: Route): boolean {
  * Whether our bridge, which has the range, has to leave it to somebody who took it at the same moment. The kernel decides
  * who was first, and so exactly one of two gives way: the one whose route comes later, as it would get no traffic.
  */
-export function mustYield(prefix: string, bridge: string, routes: readonly Route[]): boolean {
+export function mustYield(prefix: string, bridge: string, routes: readonly Ipv4Route[]): boolean {
   const first = routes.find((route) => route.bits === rangeBits && isWithin(prefix, route));
   return first !== undefined && first.interface !== bridge;
 }

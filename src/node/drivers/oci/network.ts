@@ -6,15 +6,9 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { KnapsackError } from '../../../base/errors.ts';
+import { readRoutes } from '../../../base/ipv4-routes.ts';
 import { quote, type Shell } from '../shell.ts';
-import {
-  choosePrefix,
-  mustYield,
-  parseRoutes,
-  prefixOf,
-  type Route,
-  type Surroundings,
-} from './address-range.ts';
+import { choosePrefix, mustYield, prefixOf, type Surroundings } from './address-range.ts';
 
 const netnsDir = '/run/netns';
 /** Host numbers of a /16 that pods get; the first is the bridge. */
@@ -316,8 +310,4 @@ function lookAround(bridge: string): Surroundings {
 function readLinks(): ReadonlySet<string> {
   const lines = readFileSync('/proc/net/dev', 'latin1').split('\n');
   return new Set(lines.map((line) => line.split(':', 1)[0]?.trim() ?? ''));
-}
-
-function readRoutes(): Route[] {
-  return parseRoutes(readFileSync('/proc/net/route', 'latin1'));
 }
