@@ -147,9 +147,10 @@ for (const driver of ['process', 'oci'] as const) {
         abort();
         await load;
       }
-      assert.match(
-        await platform.kubectl(['describe', 'hpa', 'counter']),
-        /SuccessfulRescale\s.*New size: 2; reason: cpu resource utilization/,
+      await waitFor('the event of it', async () =>
+        /SuccessfulRescale\s.*New size: 2; reason: cpu resource utilization/.test(
+          await platform.kubectl(['describe', 'hpa', 'counter']),
+        ),
       );
       assert.match(await platform.kubectl(['top', 'nodes', '--no-headers']), /^\S+\s+\d+m\s+\d+%/);
       const lease = await platform.kubectl(['get', 'leases', '-n', 'kube-node-lease', '--no-headers']);
