@@ -1,4 +1,5 @@
 /** Services and what is behind them: Endpoints and EndpointSlices. */
+import { deepEqual } from '../../base/json.ts';
 import { isIP } from 'node:net';
 import type { AdmissionContext, Issue } from '../resource.ts';
 import { abbreviate, ageColumn, ageOf, column } from './cells.ts';
@@ -36,11 +37,12 @@ function defaultService(service: Service, context: AdmissionContext): void {
     port.protocol ??= 'TCP';
     port.targetPort ??= port.port;
   }
-  if (spec.type === 'ExternalName') return;
+  const old = oldOf(service, context)?.spec;
+  if (old) dropTypeDependent(spec, old);
+  if (spec.type === 'ExternalName') return assignNodePorts(service, old, () => storedServices(context));
   spec.internalTrafficPolicy ??= 'Cluster';
   if (spec.type === 'NodePort' || spec.type === 'LoadBalancer') spec.externalTrafficPolicy ??= 'Cluster';
   if (spec.type === 'LoadBalancer') spec.allocateLoadBalancerNodePorts ??= true;
-  const old = oldOf(service, context)?.spec;
   const { serviceRange = defaultServiceRange } = context;
   // kubectl replace and Go clients leave the address out: it stays what it was.
   spec.clusterIP ??= spec.clusterIPs?.[0] ?? (old?.type === 'ExternalName' ? undefined : old?.clusterIP);
@@ -51,6 +53,32 @@ function defaultService(service: Service, context: AdmissionContext): void {
   spec.ipFamilyPolicy ??= 'SingleStack';
   if (context.operation === 'CREATE') service.status ??= {};
   if (context.operation === 'CREATE' && service.status) service.status.loadBalancer ??= {};
+}
+
+/** Members that only some types have. */
+const ofTypes: readonly {
+  readonly members: readonly (keyof ServiceSpec)[];
+  readonly types: readonly string[];
+}[] = [
+  {
+    members: ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy'],
+    types: ['ClusterIP', 'NodePort', 'LoadBalancer'],
+  },
+  { members: ['externalName'], types: ['ExternalName'] },
+  { members: ['externalTrafficPolicy'], types: ['NodePort', 'LoadBalancer'] },
+  { members: ['allocateLoadBalancerNodePorts', 'loadBalancerClass'], types: ['LoadBalancer'] },
+];
+
+/**
+ * A client that changes the type need not know what goes with it: what the old type had, the new one cannot have, and the
+ * client left as it was, is dropped (kubernetes pkg/registry/core/service `dropTypeDependentFields`).
+ */
+function dropTypeDependent(spec: ServiceSpec, old: ServiceSpec): void {
+  const { type = '' } = spec;
+  for (const { members, types } of ofTypes) {
+    if (types.includes(type) || !types.includes(old.type ?? '')) continue;
+    for (const member of members) if (deepEqual(spec[member], old[member])) delete spec[member];
+  }
 }
 
 const types = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];

@@ -42,6 +42,36 @@ describe('cluster IPs of a platform with a range of its own', () => {
   });
 });
 
+describe('a change of type', () => {
+  const change = (from: object, to: (spec: NonNullable<Service['spec']>) => object): Service => {
+    const old = admitted(services, service(from), among());
+    const update = { operation: 'UPDATE', old, ...among(old) } as const;
+    const wanted = service(to(structuredClone(old.spec ?? {})));
+    assert.deepEqual(faults(services, structuredClone(wanted), update), []);
+    return admitted(services, wanted, update);
+  };
+
+  it('takes along what only the old type has', () => {
+    const name = { type: 'ExternalName', externalName: 'example.com' };
+    for (const type of ['ClusterIP', 'NodePort', 'LoadBalancer']) {
+      const { spec } = change({ type, ports: [http] }, (before) => ({ ...before, ...name }));
+      const { ports, sessionAffinity, ...rest } = spec ?? {};
+      assert.deepEqual(rest, name, type);
+      assert.deepEqual(ports, [{ ...http, protocol: 'TCP', targetPort: 80 }]);
+      assert.equal(sessionAffinity, 'None');
+    }
+    const back = change(name, (before) => ({ ...before, type: 'ClusterIP', ports: [http] }));
+    assert.match(back.spec?.clusterIP ?? '', /^10\./);
+    assert.equal(back.spec?.externalName, undefined);
+    const inner = change({ type: 'LoadBalancer', ports: [http] }, (before) => ({
+      ...before,
+      type: 'ClusterIP',
+    }));
+    assert.equal(inner.spec?.externalTrafficPolicy, undefined);
+    assert.equal(inner.spec?.allocateLoadBalancerNodePorts, undefined);
+  });
+});
+
 describe('node ports', () => {
   it('are given to each port of a Service that has them, and never twice for a protocol', () => {
     const stored: Service[] = [];
